@@ -1,0 +1,149 @@
+"""Calls, services and events over NATS, typed by the contracts; raw frames for the stream protocol.
+
+A process has two connections: one for money and control, one for streams, so that a stream too fast for the server can never
+cut off the money. Errors of the family cross the bus and are raised again, as the same class, at the caller.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+import msgspec
+from nats.aio.subscription import Subscription
+
+from shared.bus.link import Link, Message
+from shared.contracts.call import Call, Event, M, Q, R
+from shared.errors import ErrorBody, Internal, RelayError, Unavailable, from_body
+from shared.settings import Settings
+
+HANDLERS_MAX = 2048
+
+log = logging.getLogger(__name__)
+_encoder = msgspec.msgpack.Encoder()
+_error_decoder = msgspec.msgpack.Decoder(ErrorBody)
+
+
+class Bus:
+    """The bus as one party sees it. Enter it to connect both connections, leave it to close them."""
+
+    def __init__(self, settings: Settings, *, party: str) -> None:
+        servers = tuple(url.strip() for url in settings.bus_url.split(","))
+        user, password = settings.bus_user, settings.bus_password.reveal()
+        self.party = party
+        self.control = Link(servers, party=party, user=user, password=password, name=f"{party}-control")
+        self.streams = Link(servers, party=party, user=user, password=password, name=f"{party}-streams")
+        self._serving: list[Subscription] = []
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        await self.control.open()
+        await self.streams.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.streams.close()
+        await self.control.close()
+
+    @property
+    def is_connected(self) -> bool:
+        """True while both connections can send."""
+        return self.control.is_connected and self.streams.is_connected
+
+    @property
+    def running(self) -> int:
+        """How many handlers are at work."""
+        return len(self._running)
+
+    async def call(self, call: Call[Q, R], request: Q, *, timeout_seconds: float | None = None) -> R:
+        """Return the owner's answer. Nothing is repeated here: an outcome may be unknown after a time-out.
+
+        Raises: the RelayError that the handler raised; Unavailable when nobody serves the subject, the bus is away or no
+        answer came within the call's time.
+        """
+        answer = await self.control.request(
+            call.subject,
+            _encoder.encode(request),
+            timeout_seconds=timeout_seconds or call.timeout_seconds,
+            part=call.owner,
+        )
+        if answer.is_unanswered:
+            raise Unavailable("service_unavailable", retry_after_seconds=2, part=call.owner)
+        if answer.error is not None:
+            raise from_body(_error_decoder.decode(answer.error))
+        return msgspec.msgpack.decode(answer.payload, type=call.reply)
+
+    async def publish(self, event: Event[M], message: M) -> None:
+        """Tell `message` to whoever listens at this moment. Raises: Unavailable when the bus is away."""
+        await self.control.publish(event.subject, _encoder.encode(message))
+
+    async def serve(self, call: Call[Q, R], handler: Callable[[Q], Awaitable[R]]) -> None:
+        """Answer `call` with `handler`, sharing the work with the other replicas; each call is a task of its own.
+
+        At most HANDLERS_MAX run at once; further calls are refused as overloaded.
+        """
+        decoder = msgspec.msgpack.Decoder(call.request)
+
+        async def receive(message: Message) -> None:
+            if len(self._running) >= HANDLERS_MAX:
+                await self._answer_error(message, Unavailable("overloaded", retry_after_seconds=1))
+                return
+            task = asyncio.create_task(self._handle(message, decoder, handler))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+        self._serving.append(await self.control.subscribe(call.subject, receive, queue=call.owner))
+
+    async def listen(self, event: Event[M], handler: Callable[[M], Awaitable[None]]) -> None:
+        """Call `handler` for each `event`, one after another; it must only note what changed."""
+        decoder = msgspec.msgpack.Decoder(event.message)
+
+        async def receive(message: Message) -> None:
+            await handler(decoder.decode(message.payload))
+
+        await self.control.subscribe(event.subject, receive)
+
+    async def stop_serving(self, *, timeout_seconds: float) -> int:
+        """Take no new calls, let the running ones answer for at most `timeout_seconds`; return how many were cut off."""
+        for subscription in self._serving:
+            if self.control.is_connected:
+                await subscription.drain()
+        self._serving.clear()
+        if not self._running:
+            return 0
+        _, unfinished = await asyncio.wait(self._running, timeout=timeout_seconds)
+        for task in unfinished:
+            task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
+        return len(unfinished)
+
+    async def _handle(
+        self, message: Message, decoder: msgspec.msgpack.Decoder[Q], handler: Callable[[Q], Awaitable[R]]
+    ) -> None:
+        try:
+            reply = _encoder.encode(await handler(decoder.decode(message.payload)))
+        except RelayError as error:
+            await self._answer_error(message, error)
+        except msgspec.MsgspecError:
+            log.exception("a message on %s could not be read", message.subject)
+            await self._answer_error(message, Internal("internal_error"))
+        except Exception:  # the handler boundary: whatever else went wrong is ours, and the caller must hear of it
+            log.exception("the handler of %s failed", message.subject)
+            await self._answer_error(message, Internal("internal_error"))
+        else:
+            await self._answer(message, reply, is_error=False)
+
+    async def _answer_error(self, message: Message, error: RelayError) -> None:
+        await self._answer(message, _encoder.encode(error.to_body()), is_error=True)
+
+    async def _answer(self, message: Message, payload: bytes, *, is_error: bool) -> None:
+        if not message.reply:
+            return
+        try:
+            await self.control.publish(message.reply, payload, error=is_error)
+        except RelayError:
+            # The caller's deadline tells it; every call that matters may be repeated.
+            log.warning("the answer on %s could not be sent", message.subject)

@@ -1,0 +1,196 @@
+"""One NATS connection: raw publish, raw subscribe, raw request. The only module that imports `nats`.
+
+What it adds to nats-py 2.16 and why:
+
+- nothing is published while the connection is away: nats-py would buffer it and send it later, when it is no longer true;
+- headers and payload together are checked against our own limit: the server answers a larger message by closing the
+  connection for good;
+- a connection that closed for good sets `closed`, and the process ends: a service without its bus is not alive;
+- requests use one wildcard inbox with a dictionary of futures, and always have a deadline.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from nats import errors as nats_errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from shared.errors import Internal, RelayError, Unavailable
+from shared.ids import process_id
+
+MESSAGE_BYTES_MAX = 768 * 1024  # below the server's default max_payload of 1 MiB, with room for a frame's head
+PING_SECONDS = 5
+FLUSH_SECONDS = 2.0
+CONNECT_SECONDS = 2
+_PENDING_BYTES = 8 * 1024 * 1024
+_NO_RESPONDERS = "503"
+
+log = logging.getLogger(__name__)
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message as it came: `reply` is empty when no answer is wanted; `is_unanswered` marks the server's "no responders"."""
+
+    subject: str
+    payload: bytes
+    reply: str = ""
+    error: bytes | None = None
+    is_unanswered: bool = False
+
+
+class Link:
+    """One connection of a party. Enter it to connect; leaving it closes it."""
+
+    def __init__(self, servers: tuple[str, ...], *, party: str, user: str, password: str, name: str) -> None:
+        self._servers = list(servers)
+        self._party = party
+        self._user = user
+        self._password = password
+        self._name = name
+        self._client = Client()
+        self._inbox = f"inbox.{party}.{process_id()}"
+        self._asked = 0
+        self._waiting: dict[str, asyncio.Future[Message]] = {}
+        self._reconnected: list[Callable[[], Awaitable[None]]] = []
+        self._is_closing = False
+        self.closed = asyncio.Event()
+        self.errors_total = 0
+
+    @property
+    def is_connected(self) -> bool:
+        """True while messages can be sent."""
+        return bool(self._client.is_connected)
+
+    async def open(self) -> None:
+        """Connect and listen on the inbox. Raises: Unavailable when no server answers within the connect time."""
+        try:
+            await self._client.connect(
+                servers=self._servers,
+                name=self._name,
+                user=self._user or None,
+                password=self._password or None,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.25,
+                connect_timeout=CONNECT_SECONDS,
+                ping_interval=PING_SECONDS,
+                max_outstanding_pings=2,
+                pending_size=_PENDING_BYTES,
+                flush_timeout=FLUSH_SECONDS,
+                allow_reconnect=True,
+                error_cb=self._on_error,
+                closed_cb=self._on_closed,
+                reconnected_cb=self._on_reconnected,
+            )
+        except (nats_errors.Error, OSError, asyncio.TimeoutError) as error:
+            raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS") from error
+        await self.subscribe(self._inbox + ".*", self._on_reply)
+
+    async def close(self) -> None:
+        """Flush what was published and close. Never raises for a server that is already away."""
+        self._is_closing = True
+        if self._client.is_connected:
+            try:
+                await self._client.flush(timeout=1)
+            except nats_errors.Error as error:
+                log.warning("the last messages may not have been sent: %s", type(error).__name__)
+        await self._client.close()
+
+    def on_reconnected(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Call `callback` each time the connection is back after it was lost."""
+        self._reconnected.append(callback)
+
+    async def publish(self, subject: str, payload: bytes, *, reply: str = "", error: bool = False) -> None:
+        """Hand a message to the connection. Raises: Unavailable when the bus is away, Internal when it is too large."""
+        if len(payload) > MESSAGE_BYTES_MAX:
+            raise Internal("internal_error") from ValueError(f"{len(payload)} bytes for {subject.split('.')[0]}")
+        if not self._client.is_connected:
+            raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS")
+        try:
+            await self._client.publish(
+                subject, payload, reply=reply, headers={"Relay-Error": "1"} if error else None
+            )
+        except nats_errors.Error as failure:
+            raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS") from failure
+
+    async def subscribe(
+        self, subject: str, callback: Callable[[Message], Awaitable[None]], *, queue: str = ""
+    ) -> Subscription:
+        """Call `callback` for each message, one after another: it must only hand over, never wait for long."""
+
+        async def receive(raw: Msg) -> None:
+            headers = raw.headers
+            if headers is None:
+                await callback(Message(raw.subject, raw.data, raw.reply))
+                return
+            await callback(
+                Message(
+                    raw.subject,
+                    raw.data,
+                    raw.reply,
+                    raw.data if "Relay-Error" in headers else None,
+                    headers.get("Status") == _NO_RESPONDERS,
+                )
+            )
+
+        return await self._client.subscribe(subject, queue=queue, cb=receive)
+
+    async def flush(self) -> None:
+        """Return when the server has seen everything sent so far, also every subscription."""
+        try:
+            await self._client.flush(timeout=int(FLUSH_SECONDS))
+        except nats_errors.Error as error:
+            raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS") from error
+
+    async def request(self, subject: str, payload: bytes, *, timeout_seconds: float, part: str) -> Message:
+        """Return the answer, which may be marked unanswered. Raises: Unavailable when none came in time."""
+        self._asked += 1
+        inbox = f"{self._inbox}.{self._asked}"
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Message] = loop.create_future()
+        self._waiting[inbox] = future
+        timer = loop.call_later(timeout_seconds, _expire, future)
+        try:
+            await self.publish(subject, payload, reply=inbox)
+            return await future
+        except TimeoutError as error:
+            raise Unavailable("service_unavailable", retry_after_seconds=2, part=part) from error
+        finally:
+            timer.cancel()
+            del self._waiting[inbox]
+
+    async def _on_reply(self, message: Message) -> None:
+        future = self._waiting.get(message.subject)
+        if future is not None and not future.done():
+            future.set_result(message)
+
+    async def _on_error(self, error: Exception) -> None:
+        # Runs inside the read loop: count, say it once, return.
+        self.errors_total += 1
+        if isinstance(error, RelayError):
+            log.error("a bus callback failed: %s", error.code)
+        elif isinstance(error, nats_errors.Error | OSError):
+            if not self._is_closing:
+                log.warning("bus connection %s: %s", self._name, type(error).__name__)
+        else:
+            log.error("a bus callback failed", exc_info=error)
+
+    async def _on_closed(self) -> None:
+        if not self._is_closing:
+            log.critical("the bus connection %s is closed for good", self._name)
+        self.closed.set()
+
+    async def _on_reconnected(self) -> None:
+        log.info("the bus connection %s is back", self._name)
+        for callback in self._reconnected:
+            await callback()
+
+
+def _expire(future: asyncio.Future[Message]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())
+
+

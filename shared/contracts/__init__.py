@@ -1,0 +1,1 @@
+"""What travels on the bus: every subject with its messages, one file per answering service."""

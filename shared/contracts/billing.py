@@ -1,0 +1,259 @@
+"""What `billing` answers: holds and their ends, leases, credit, prices, and its own copy of who may spend."""
+
+from typing import Literal
+
+import msgspec
+
+from shared.contracts.call import AUTH, BILLING, DISPATCHER, EDGE, OPERATOR, Call, Empty, Event
+
+Outcome = Literal["completed", "client_gone", "upstream_failed", "refused", "platform_failed"]
+AbortPolicy = Literal["estimate", "no_bill"]
+Witness = Literal["dispatcher", "edge"]
+
+
+class Reserve(msgspec.Struct, frozen=True, kw_only=True):
+    """May this request run? Bounds are token counts; `output_tokens_wanted` is for one choice, None if the client named none."""
+
+    request_id: str
+    account_id: str
+    key_id: str
+    lease_id: str
+    model: str
+    input_tokens_bound: int
+    output_tokens_wanted: int | None
+    choices: int
+    deadline_seconds: float
+    fingerprint: str
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """The money is held. `output_tokens_granted` is the bound for one choice, to be sent upstream."""
+
+    request_id: str
+    amount_nano_usd: int
+    output_tokens_granted: int
+    price_id: int
+
+
+class Extend(msgspec.Struct, frozen=True, kw_only=True):
+    """Raise the hold so that it covers `output_tokens_bound` over all choices; the figure is cumulative."""
+
+    request_id: str
+    account_id: str
+    attempt: int
+    output_tokens_bound: int
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Units of one call. `input_tokens` is the whole prompt, cache reads and writes included; output includes reasoning."""
+
+    input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+class Settle(msgspec.Struct, frozen=True, kw_only=True):
+    """The evidence of how a request ended. Billing decides the charge from it by the declared table C1…C9.
+
+    `usage` is what the upstream reported, None when it said nothing; `delivered` is our own estimate of what the client got.
+    """
+
+    request_id: str
+    account_id: str
+    attempt: int
+    outcome: Outcome
+    is_upstream_accepted: bool
+    usage: Usage | None = None
+    is_usage_implausible: bool = False
+    delivered: Usage = Usage()
+    abort_policy: AbortPolicy = "estimate"
+    channel: str = ""
+    witness: Witness = "dispatcher"
+
+
+class Void(msgspec.Struct, frozen=True, kw_only=True):
+    """End a hold without a charge; an unknown id leaves a tombstone, so that a late reserve cannot revive it."""
+
+    request_id: str
+    account_id: str
+    reason: str
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How the hold ended: now, or already before (a repeat gets the stored outcome)."""
+
+    state: str
+    charged_nano_usd: int = 0
+    rule: str = ""
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """The edge process `lease_id` lives and owns its holds."""
+
+    lease_id: str
+
+
+class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
+    """`remaining_seconds` on PostgreSQL's clock; an ended lease is never revived, its edge takes a new one."""
+
+    is_live: bool
+    remaining_seconds: float = 0.0
+
+
+class PutAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """Billing's copy of an account's status; an older version never replaces a newer one."""
+
+    account_id: str
+    status: Literal["active", "suspended"]
+    version: int
+
+
+class PutKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Billing's copy of a key's status; an older version never replaces a newer one."""
+
+    key_id: str
+    account_id: str
+    status: Literal["active", "revoked"]
+    expires_unix: float | None
+    version: int
+
+
+class Credit(msgspec.Struct, frozen=True, kw_only=True):
+    """Add to a balance once per `idempotency_key`; a negative amount takes back what is available."""
+
+    account_id: str
+    amount_nano_usd: int
+    idempotency_key: str
+    reason: str
+
+
+class GetBalance(msgspec.Struct, frozen=True, kw_only=True):
+    """What does the account have?"""
+
+    account_id: str
+
+
+class Balance(msgspec.Struct, frozen=True, kw_only=True):
+    """Posted money, the part of it that running requests hold, and what is left to spend."""
+
+    account_id: str
+    posted_nano_usd: int
+    held_nano_usd: int
+
+    @property
+    def available_nano_usd(self) -> int:
+        """What a new request can use."""
+        return self.posted_nano_usd - self.held_nano_usd
+
+
+class SetPrice(msgspec.Struct, frozen=True, kw_only=True):
+    """Make a new price version of a model, effective now: pico-USD for each token, and the model's output limit."""
+
+    model: str
+    input_pico_usd: int
+    output_pico_usd: int
+    cache_read_pico_usd: int
+    cache_write_pico_usd: int
+    max_output_tokens: int
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """One price version."""
+
+    id: int
+    model: str
+    input_pico_usd: int
+    output_pico_usd: int
+    cache_read_pico_usd: int
+    cache_write_pico_usd: int
+    max_output_tokens: int
+    effective_unix: float
+
+
+class ListPrices(msgspec.Struct, frozen=True, kw_only=True):
+    """List the price that is in force for each model; for one model every version, newest first."""
+
+    model: str | None = None
+
+
+class Prices(msgspec.Struct, frozen=True, kw_only=True):
+    """The prices asked for."""
+
+    items: tuple[Price, ...]
+
+
+class GetUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """List usage records, newest first; those of one account, or the one of a request, if named."""
+
+    account_id: str | None = None
+    request_id: str | None = None
+    limit: int = 100
+
+
+class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What one request used and cost, and the rule that decided it."""
+
+    request_id: str
+    account_id: str
+    key_id: str
+    model: str
+    price_id: int
+    rule: str
+    outcome: str
+    is_estimated: bool
+    usage: Usage
+    cost_nano_usd: int
+    charged_nano_usd: int
+    writeoff_nano_usd: int
+    channel: str
+    created_unix: float
+
+
+class UsageRecords(msgspec.Struct, frozen=True, kw_only=True):
+    """The records asked for."""
+
+    items: tuple[UsageRecord, ...]
+
+
+class UsageRecorded(msgspec.Struct, frozen=True, kw_only=True):
+    """A request was charged, from the outbox: `outbox_id` rises, and the same one may come twice."""
+
+    outbox_id: int
+    request_id: str
+    account_id: str
+    charged_nano_usd: int
+
+
+class Credited(msgspec.Struct, frozen=True, kw_only=True):
+    """A balance was credited or adjusted, from the outbox."""
+
+    outbox_id: int
+    account_id: str
+    amount_nano_usd: int
+
+
+class PriceChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A model has a new price version."""
+
+    model: str
+
+
+RESERVE = Call("billing.reserve", Reserve, Hold, owner=BILLING, callers=(EDGE,), timeout_seconds=2.0)
+EXTEND = Call("billing.extend", Extend, Hold, owner=BILLING, callers=(DISPATCHER,), timeout_seconds=2.0)
+SETTLE = Call("billing.settle", Settle, Ended, owner=BILLING, callers=(DISPATCHER, EDGE))
+VOID = Call("billing.void", Void, Ended, owner=BILLING, callers=(EDGE, DISPATCHER))
+RENEW_LEASE = Call("billing.lease.renew", Lease, LeaseState, owner=BILLING, callers=(EDGE,))
+END_LEASE = Call("billing.lease.end", Lease, LeaseState, owner=BILLING, callers=(EDGE,))
+PUT_ACCOUNT = Call("billing.account.put", PutAccount, Empty, owner=BILLING, callers=(AUTH,))
+PUT_KEY = Call("billing.key.put", PutKey, Empty, owner=BILLING, callers=(AUTH,))
+GET_BALANCE = Call("billing.balance.get", GetBalance, Balance, owner=BILLING, callers=(OPERATOR,))
+CREDIT = Call("billing.credit", Credit, Balance, owner=BILLING, callers=(OPERATOR,))
+SET_PRICE = Call("billing.price.set", SetPrice, Price, owner=BILLING, callers=(OPERATOR,))
+LIST_PRICES = Call("billing.price.list", ListPrices, Prices, owner=BILLING, callers=(EDGE, OPERATOR))
+LIST_USAGE = Call("billing.usage.list", GetUsage, UsageRecords, owner=BILLING, callers=(OPERATOR,))
+
+USAGE_RECORDED = Event("billing.event.usage_recorded", UsageRecorded, owner=BILLING, listeners=(EDGE,))
+CREDITED = Event("billing.event.credited", Credited, owner=BILLING, listeners=(EDGE,))
+PRICE_CHANGED = Event("billing.event.price_changed", PriceChanged, owner=BILLING, listeners=(EDGE,))

@@ -1,0 +1,80 @@
+"""What binds a subject to its message types, and to who may use it.
+
+A `Call` is a question with one answer, an `Event` is told to whoever listens, a `Channel` carries raw frames. The NATS permissions of
+every service are derived from these declarations (`shared.contracts.permissions`), so a right exists only where a contract
+states it.
+"""
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+Q = TypeVar("Q", bound=msgspec.Struct)
+R = TypeVar("R", bound=msgspec.Struct)
+M = TypeVar("M", bound=msgspec.Struct)
+
+EDGE = "edge"
+AUTH = "auth"
+BILLING = "billing"
+DISPATCHER = "dispatcher"
+OPERATOR = "operator"  # the command line of the person who runs Relay
+PARTIES = (EDGE, AUTH, BILLING, DISPATCHER, OPERATOR)
+
+
+class Empty(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that says no more than its subject."""
+
+
+class Call(Generic[Q, R]):
+    """A question on `subject` that one replica of `owner` answers within `timeout_seconds`."""
+
+    def __init__(
+        self,
+        subject: str,
+        request: type[Q],
+        reply: type[R],
+        *,
+        owner: str,
+        callers: tuple[str, ...],
+        timeout_seconds: float = 5.0,
+    ) -> None:
+        self.subject = subject
+        self.request = request
+        self.reply = reply
+        self.owner = owner
+        self.callers = callers
+        self.timeout_seconds = timeout_seconds
+
+
+class Event(Generic[M]):
+    """Something that happened in `owner`, told on `subject` to every replica of `listeners`."""
+
+    def __init__(self, subject: str, message: type[M], *, owner: str, listeners: tuple[str, ...]) -> None:
+        self.subject = subject
+        self.message = message
+        self.owner = owner
+        self.listeners = listeners
+
+
+class Channel:
+    """Raw frames from `senders` to `receiver`, on `prefix` followed by the tokens that `subject()` is given."""
+
+    def __init__(self, prefix: str, *, receiver: str, senders: tuple[str, ...], tokens: int) -> None:
+        self.prefix = prefix
+        self.receiver = receiver
+        self.senders = senders
+        self.tokens = tokens
+
+    def subject(self, *tokens: str) -> str:
+        """Return the full subject for `tokens`, which are ids made by Relay and never text from a user."""
+        assert len(tokens) == self.tokens
+        return ".".join((self.prefix, *tokens))
+
+    def of(self, *tokens: str) -> str:
+        """Return the subscription to everything below `tokens`."""
+        return ".".join((self.prefix, *tokens, *("*" for _ in range(self.tokens - len(tokens)))))
+
+    @property
+    def pattern(self) -> str:
+        """The subject with a `*` for each token: what a sender is permitted to publish."""
+        return ".".join((self.prefix, *("*" for _ in range(self.tokens))))

@@ -1,0 +1,152 @@
+"""What people read: one sentence for each error code, in English and Chinese.
+
+A code is stable and part of the interface; a sentence may be improved at any time. Placeholders are the error's details.
+"""
+
+from collections.abc import Mapping
+
+LANGUAGES = ("en", "zh")
+
+MESSAGES: dict[str, tuple[str, str]] = {
+    # 400
+    "invalid_json": (
+        "The request body is not valid JSON: {problem}.",
+        "请求体不是有效的 JSON：{problem}。",
+    ),
+    "invalid_value": ("Invalid value: {problem}.", "参数值无效：{problem}。"),
+    "missing_required_parameter": (
+        "Missing required parameter: '{name}'.",
+        "缺少必填参数：“{name}”。",
+    ),
+    "invalid_http": ("The HTTP request is malformed.", "HTTP 请求格式错误。"),
+    # 401
+    "missing_api_key": (
+        "No API key was given. Send it as 'Authorization: Bearer sk-relay-…'.",
+        "未提供 API 密钥。请使用“Authorization: Bearer sk-relay-…”发送。",
+    ),
+    "invalid_api_key": (
+        "The API key is not valid. Check that it was copied whole and has not been deleted.",
+        "API 密钥无效。请确认密钥完整且未被删除。",
+    ),
+    "expired_api_key": ("The API key has expired.", "API 密钥已过期。"),
+    "revoked_api_key": ("The API key has been revoked.", "API 密钥已被吊销。"),
+    # 402
+    "insufficient_balance": (
+        "The balance is used up: this request may cost up to {needed_usd} USD and {available_usd} USD are available. "
+        "Top up, or lower 'max_tokens'.",
+        "余额不足：本次请求最多需要 {needed_usd} 美元，可用余额为 {available_usd} 美元。请充值或减小“max_tokens”。",
+    ),
+    "request_too_expensive": (
+        "This request may cost up to {needed_usd} USD and {available_usd} USD are available. "
+        "With 'max_tokens' of at most {affordable_output_tokens} it can be served.",
+        "本次请求最多需要 {needed_usd} 美元，可用余额为 {available_usd} 美元。"
+        "将“max_tokens”设为不超过 {affordable_output_tokens} 即可处理。",
+    ),
+    # 403
+    "model_not_allowed": (
+        "This API key may not use the model '{model}'.",
+        "此 API 密钥无权使用模型“{model}”。",
+    ),
+    "ip_not_allowed": (
+        "This API key may not be used from this address.",
+        "此 API 密钥不允许从当前地址使用。",
+    ),
+    "account_suspended": ("The account is suspended.", "账户已被停用。"),
+    # 404
+    "model_not_found": (
+        "The model '{model}' does not exist. GET /v1/models lists what does.",
+        "模型“{model}”不存在。可通过 GET /v1/models 查看可用模型。",
+    ),
+    "unknown_url": ("Unknown route: {method} {path}.", "未知的路由：{method} {path}。"),
+    "not_found": ("There is no such {what}.", "不存在该{what}。"),
+    # 405, 413, 415
+    "method_not_allowed": (
+        "{method} is not allowed here; use {allowed}.",
+        "此处不允许 {method}，请使用 {allowed}。",
+    ),
+    "request_too_large": (
+        "The request body exceeds the limit of {limit_bytes} bytes.",
+        "请求体超过 {limit_bytes} 字节的上限。",
+    ),
+    "unsupported_media_type": (
+        "The request body must be 'application/json', without content encoding.",
+        "请求体必须是“application/json”，且不使用内容编码。",
+    ),
+    # 408-like
+    "request_timeout": (
+        "The request was not received within {limit_seconds} seconds.",
+        "请求未在 {limit_seconds} 秒内接收完毕。",
+    ),
+    # 429
+    "balance_held": (
+        "The balance is held by requests that are still running. Try again when one has ended.",
+        "余额正被仍在进行的请求占用，请稍后重试。",
+    ),
+    # 500
+    "internal_error": (
+        "Relay met an unexpected fault. Quote the request id when you report it.",
+        "Relay 遇到意外错误。反馈时请附上请求 ID。",
+    ),
+    # 502, 504
+    "upstream_error": (
+        "The upstream provider could not answer this request.",
+        "上游服务商未能处理此请求。",
+    ),
+    "upstream_rejected": (
+        "The upstream provider refused this request as invalid (HTTP {status}).",
+        "上游服务商认为请求无效并拒绝（HTTP {status}）。",
+    ),
+    "upstream_invalid_response": (
+        "The upstream provider's answer could not be understood.",
+        "无法解析上游服务商的响应。",
+    ),
+    "upstream_disconnected": (
+        "The upstream provider ended the answer before it was complete.",
+        "上游服务商在响应完成前中断。",
+    ),
+    "upstream_timeout": (
+        "The upstream provider was silent for {limit_seconds} seconds.",
+        "上游服务商在 {limit_seconds} 秒内没有响应。",
+    ),
+    # 503
+    "no_channel_available": (
+        "No upstream channel can serve the model '{model}' at the moment.",
+        "当前没有可用渠道提供模型“{model}”。",
+    ),
+    "service_unavailable": (
+        "A part of Relay ({part}) does not answer at the moment. Try again shortly.",
+        "Relay 的某个组件（{part}）暂时没有响应，请稍后重试。",
+    ),
+    "overloaded": (
+        "Relay is at its limit of running requests. Try again shortly.",
+        "Relay 正在处理的请求已达上限，请稍后重试。",
+    ),
+    "stream_interrupted": (
+        "The answer was interrupted inside Relay and is not complete. It was not charged.",
+        "响应在 Relay 内部中断，内容不完整，本次不计费。",
+    ),
+    "deadline_exceeded": (
+        "The request ran longer than the limit of {limit_seconds} seconds.",
+        "请求运行时间超过 {limit_seconds} 秒的上限。",
+    ),
+    # operators
+    "already_exists": ("A {what} named '{name}' exists already.", "名为“{name}”的{what}已存在。"),
+    "id_conflict": (
+        "The id {id} was used before with other arguments; nothing was changed.",
+        "标识 {id} 曾以不同参数使用过，未做任何更改。",
+    ),
+}
+
+
+def render(code: str, language: str, details: Mapping[str, str | int]) -> str:
+    """Return the sentence of `code` in `language`, English for a language we do not have.
+
+    A code without a sentence, or a detail that is missing, yields the bare code: wording never turns one error into another.
+    """
+    sentences = MESSAGES.get(code)
+    if sentences is None:
+        return code
+    try:
+        return sentences[LANGUAGES.index(language) if language in LANGUAGES else 0].format_map(details)
+    except (KeyError, ValueError):
+        return code
