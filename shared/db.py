@@ -7,6 +7,7 @@ service's migrations grant. In production the login itself is a member of nothin
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 import asyncpg
 
@@ -16,8 +17,8 @@ ACQUIRE_SECONDS = 5.0
 STATEMENT_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
 
-Connection = asyncpg.Connection
-Pool = asyncpg.Pool
+Connection: TypeAlias = asyncpg.Connection  # type: ignore[no-any-unimported, unused-ignore]  # asyncpg has no types
+Pool: TypeAlias = asyncpg.Pool  # type: ignore[no-any-unimported, unused-ignore]  # asyncpg has no types
 
 AWAY = (
     OSError,

@@ -179,6 +179,4 @@ def from_body(body: ErrorBody) -> RelayError:
     family = FAMILY.get(body.kind)
     if family is None:
         return Internal("internal_error")
-    return family(
-        body.code, param=body.param, retry_after_seconds=body.retry_after_seconds, **body.details
-    )
+    return family(body.code, param=body.param, retry_after_seconds=body.retry_after_seconds, **body.details)

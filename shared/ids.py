@@ -4,7 +4,7 @@ import secrets
 import time
 import uuid
 
-_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def uuid7(unix_ms: int | None = None) -> uuid.UUID:
@@ -27,4 +27,4 @@ def process_id() -> str:
 
 def base62(length: int) -> str:
     """Return `length` random base-62 characters, 5.95 bits each."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))

@@ -7,7 +7,7 @@ that are mounted, not exported). Defaults and units stand in the struct; `.env.e
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -55,9 +55,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bus_user: Annotated[str, msgspec.Meta(description="NATS user of this service; empty for none")] = ""
     bus_password: Annotated[Secret, msgspec.Meta(description="Password of the NATS user")] = Secret("")
     host: Annotated[str, msgspec.Meta(description="Address that the HTTP listener binds")] = "127.0.0.1"
-    port: Annotated[int, msgspec.Meta(description="Port of the HTTP listener; 0 picks a free one", ge=0)] = 8080
+    port: Annotated[int, msgspec.Meta(description="Port of the HTTP listener; 0 picks a free one", ge=0)] = (
+        8080
+    )
     listen_fd: Annotated[
-        int, msgspec.Meta(description="File descriptor of a listening socket that is already open; -1 for none")
+        int,
+        msgspec.Meta(description="File descriptor of a listening socket that is already open; -1 for none"),
     ] = -1
     drain_seconds: Annotated[
         float,
@@ -72,7 +75,7 @@ def load(kind: type[T], environment: Mapping[str, str] | None = None) -> T:
     Raises: SettingsError naming the variable when a value is missing, malformed or out of range.
     """
     source = os.environ if environment is None else environment
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
     for field in msgspec.structs.fields(kind):
         variable = PREFIX + field.name.upper()
         text = _read(variable, source)

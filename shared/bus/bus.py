@@ -110,7 +110,7 @@ class Bus:
         """Take no new calls, let the running ones answer for at most `timeout_seconds`; return how many were cut off."""
         for subscription in self._serving:
             if self.control.is_connected:
-                await subscription.drain()
+                await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
         self._serving.clear()
         if not self._running:
             return 0
@@ -130,7 +130,9 @@ class Bus:
         except msgspec.MsgspecError:
             log.exception("a message on %s could not be read", message.subject)
             await self._answer_error(message, Internal("internal_error"))
-        except Exception:  # the handler boundary: whatever else went wrong is ours, and the caller must hear of it
+        except (
+            Exception
+        ):  # the handler boundary: whatever else went wrong is ours, and the caller must hear of it
             log.exception("the handler of %s failed", message.subject)
             await self._answer_error(message, Internal("internal_error"))
         else:

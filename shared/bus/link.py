@@ -19,10 +19,13 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from shared.contracts.call import INBOX_PREFIX
 from shared.errors import Internal, RelayError, Unavailable
 from shared.ids import process_id
 
-MESSAGE_BYTES_MAX = 768 * 1024  # below the server's default max_payload of 1 MiB, with room for a frame's head
+MESSAGE_BYTES_MAX = (
+    768 * 1024
+)  # below the server's default max_payload of 1 MiB, with room for a frame's head
 PING_SECONDS = 5
 FLUSH_SECONDS = 2.0
 CONNECT_SECONDS = 2
@@ -52,7 +55,7 @@ class Link:
         self._password = password
         self._name = name
         self._client = Client()
-        self._inbox = f"inbox.{party}.{process_id()}"
+        self._inbox = f"{INBOX_PREFIX}.{party}.{process_id()}"
         self._asked = 0
         self._waiting: dict[str, asyncio.Future[Message]] = {}
         self._reconnected: list[Callable[[], Awaitable[None]]] = []
@@ -74,7 +77,7 @@ class Link:
                 user=self._user or None,
                 password=self._password or None,
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=0.25,
+                reconnect_time_wait=0.25,  # type: ignore[arg-type]  # seconds; a float works, the annotation is too narrow
                 connect_timeout=CONNECT_SECONDS,
                 ping_interval=PING_SECONDS,
                 max_outstanding_pings=2,
@@ -85,7 +88,7 @@ class Link:
                 closed_cb=self._on_closed,
                 reconnected_cb=self._on_reconnected,
             )
-        except (nats_errors.Error, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, nats_errors.Error, OSError) as error:
             raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS") from error
         await self.subscribe(self._inbox + ".*", self._on_reply)
 
@@ -106,7 +109,9 @@ class Link:
     async def publish(self, subject: str, payload: bytes, *, reply: str = "", error: bool = False) -> None:
         """Hand a message to the connection. Raises: Unavailable when the bus is away, Internal when it is too large."""
         if len(payload) > MESSAGE_BYTES_MAX:
-            raise Internal("internal_error") from ValueError(f"{len(payload)} bytes for {subject.split('.')[0]}")
+            raise Internal("internal_error") from ValueError(
+                f"{len(payload)} bytes for {subject.split('.')[0]}"
+            )
         if not self._client.is_connected:
             raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS")
         try:
@@ -192,5 +197,3 @@ class Link:
 def _expire(future: asyncio.Future[Message]) -> None:
     if not future.done():
         future.set_exception(TimeoutError())
-
-

@@ -1,8 +1,8 @@
 """What binds a subject to its message types, and to who may use it.
 
-A `Call` is a question with one answer, an `Event` is told to whoever listens, a `Channel` carries raw frames. The NATS permissions of
-every service are derived from these declarations (`shared.contracts.permissions`), so a right exists only where a contract
-states it.
+A `Call` is a question with one answer, an `Event` is told to whoever listens, a `Channel` carries raw frames. The NATS
+permissions of every service are derived from these declarations (`shared.contracts.permissions`), so a right exists only where
+a contract states it.
 """
 
 from typing import Generic, TypeVar
@@ -19,6 +19,12 @@ BILLING = "billing"
 DISPATCHER = "dispatcher"
 OPERATOR = "operator"  # the command line of the person who runs Relay
 PARTIES = (EDGE, AUTH, BILLING, DISPATCHER, OPERATOR)
+INBOX_PREFIX = "inbox"  # replies to party P come on inbox.P.<process>.<number>; nobody hears another party's
+
+
+def inbox_of(party: str) -> str:
+    """Return the subject pattern of every reply to `party`."""
+    return f"{INBOX_PREFIX}.{party}.>"
 
 
 class Empty(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +51,16 @@ class Call(Generic[Q, R]):
         self.callers = callers
         self.timeout_seconds = timeout_seconds
 
+    def publishes(self, party: str) -> set[str]:
+        """Return what this contract lets `party` publish: the question, or the answers."""
+        asked = {self.subject} if party in self.callers else set()
+        answered = {inbox_of(caller) for caller in self.callers} if party == self.owner else set()
+        return asked | answered
+
+    def subscribes(self, party: str) -> set[str]:
+        """Return what this contract lets `party` hear."""
+        return {self.subject} if party == self.owner else set()
+
 
 class Event(Generic[M]):
     """Something that happened in `owner`, told on `subject` to every replica of `listeners`."""
@@ -54,6 +70,14 @@ class Event(Generic[M]):
         self.message = message
         self.owner = owner
         self.listeners = listeners
+
+    def publishes(self, party: str) -> set[str]:
+        """Return what this contract lets `party` publish."""
+        return {self.subject} if party == self.owner else set()
+
+    def subscribes(self, party: str) -> set[str]:
+        """Return what this contract lets `party` hear."""
+        return {self.subject} if party in self.listeners else set()
 
 
 class Channel:
@@ -71,10 +95,20 @@ class Channel:
         return ".".join((self.prefix, *tokens))
 
     def of(self, *tokens: str) -> str:
-        """Return the subscription to everything below `tokens`."""
+        """Return the subscription to everything that begins with `tokens`."""
         return ".".join((self.prefix, *tokens, *("*" for _ in range(self.tokens - len(tokens)))))
 
     @property
     def pattern(self) -> str:
         """The subject with a `*` for each token: what a sender is permitted to publish."""
         return ".".join((self.prefix, *("*" for _ in range(self.tokens))))
+
+    def publishes(self, party: str) -> set[str]:
+        """Return what this contract lets `party` publish: frames, or answers to the sender's heartbeats."""
+        sent = {self.pattern} if party in self.senders else set()
+        answered = {inbox_of(sender) for sender in self.senders} if party == self.receiver else set()
+        return sent | answered
+
+    def subscribes(self, party: str) -> set[str]:
+        """Return what this contract lets `party` hear."""
+        return {self.pattern} if party == self.receiver else set()

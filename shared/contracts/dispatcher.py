@@ -135,4 +135,6 @@ UPDATE_CHANNEL = Call("channel.update", UpdateChannel, ChannelInfo, owner=DISPAT
 DELETE_CHANNEL = Call("channel.delete", ChannelName, Empty, owner=DISPATCHER, callers=(OPERATOR,))
 LIST_CHANNELS = Call("channel.list", Empty, ChannelInfos, owner=DISPATCHER, callers=(OPERATOR,))
 
-CHANNEL_CHANGED = Event("channel.event.changed", ChannelChanged, owner=DISPATCHER, listeners=(DISPATCHER, EDGE))
+CHANNEL_CHANGED = Event(
+    "channel.event.changed", ChannelChanged, owner=DISPATCHER, listeners=(DISPATCHER, EDGE)
+)

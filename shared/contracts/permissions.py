@@ -3,9 +3,9 @@
 import msgspec
 
 from shared.contracts import auth, billing, dispatcher
-from shared.contracts.call import PARTIES, Call, Channel, Event
+from shared.contracts.call import PARTIES, Call, Channel, Event, inbox_of
 
-INBOX_PREFIX = "inbox"  # replies to party P come on inbox.P.<process>.<number>; nobody hears another party's
+Contract = Call[msgspec.Struct, msgspec.Struct] | Event[msgspec.Struct] | Channel
 
 
 class Rights(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,7 +15,7 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
     subscribe: tuple[str, ...]
 
 
-def declarations() -> list[Call[msgspec.Struct, msgspec.Struct] | Event[msgspec.Struct] | Channel]:
+def declarations() -> list[Contract]:
     """Return every contract, in the order of the files."""
     return [
         value
@@ -29,26 +29,8 @@ def rights_of(party: str) -> Rights:
     """Return the least rights with which `party` can do what the contracts give it."""
     assert party in PARTIES
     publish: set[str] = set()
-    subscribe = {f"{INBOX_PREFIX}.{party}.>"}
+    subscribe = {inbox_of(party)}
     for contract in declarations():
-        match contract:
-            case Call():
-                if party in contract.callers:
-                    publish.add(contract.subject)
-                if party == contract.owner:
-                    subscribe.add(contract.subject)
-                    publish.update(f"{INBOX_PREFIX}.{caller}.>" for caller in contract.callers)
-            case Event():
-                if party == contract.owner:
-                    publish.add(contract.subject)
-                if party in contract.listeners:
-                    subscribe.add(contract.subject)
-            case Channel():
-                if party in contract.senders:
-                    publish.add(contract.pattern)
-                    # The other end answers heartbeats, and the server says "no responders", on the sender's inbox.
-                    subscribe.add(f"{INBOX_PREFIX}.{party}.>")
-                if party == contract.receiver:
-                    subscribe.add(contract.pattern)
-                    publish.update(f"{INBOX_PREFIX}.{sender}.>" for sender in contract.senders)
+        publish |= contract.publishes(party)
+        subscribe |= contract.subscribes(party)
     return Rights(publish=tuple(sorted(publish)), subscribe=tuple(sorted(subscribe)))
