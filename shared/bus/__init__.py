@@ -1,6 +1,8 @@
-"""How messages travel: calls, events and raw frames over NATS. Nothing outside this package imports `nats`."""
+"""How messages travel: calls, events, and the drivers of the stream protocol. Nothing outside this package imports `nats`."""
 
 from shared.bus.bus import Bus
+from shared.bus.callees import Attempt, Callees
+from shared.bus.callers import Answer, Callers
 from shared.bus.link import MESSAGE_BYTES_MAX, Link, Message
 
-__all__ = ["MESSAGE_BYTES_MAX", "Bus", "Link", "Message"]
+__all__ = ["MESSAGE_BYTES_MAX", "Answer", "Attempt", "Bus", "Callees", "Callers", "Link", "Message"]

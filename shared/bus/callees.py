@@ -1,0 +1,237 @@
+"""The dispatcher's end of the streams: take calls from the queue, answer them under credit."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from nats.aio.subscription import Subscription
+
+from shared.bus.bus import Bus
+from shared.bus.endpoint import Endpoint, unix_ms
+from shared.bus.link import Message
+from shared.contracts import dispatcher
+from shared.contracts.call import DISPATCHER
+from shared.stream.actions import BodyReady, CalleeAction, Cancelled, Closed, Send, Writable
+from shared.stream.callee import CalleeStream, is_expired, refusal
+from shared.stream.frames import Frame, FrameError, Open, decode
+
+BODY_WINDOW_BYTES = 2 * 1024 * 1024
+DATA_BYTES_MAX = 64 * 1024
+
+log = logging.getLogger(__name__)
+
+
+class Attempt:
+    """One accepted call. The application reads `body`, sends head and data, and says `end` and then `finish`, always."""
+
+    def __init__(self, callees: "Callees", machine: CalleeStream, head: bytes, body_bytes: int) -> None:
+        loop = asyncio.get_running_loop()
+        self.request_id = machine.request_id
+        self.number = machine.attempt
+        self.head = head
+        self.body_bytes = body_bytes
+        self.machine = machine
+        self.body: asyncio.Future[bytes] = loop.create_future()
+        self.cancelled: asyncio.Future[str] = loop.create_future()
+        self._callees = callees
+        self._writable: asyncio.Future[None] | None = None
+
+    async def send_head(self, head: bytes) -> None:
+        """Say how the answer begins."""
+        await self._callees.perform(self, self.machine.send_head(head))
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes of the answer, waiting for credit as needed: this is how a slow client slows the upstream.
+
+        After the call was cancelled it never returns; whoever runs it is cancelled by the application.
+        """
+        start = 0
+        while start < len(data):
+            credit = self.machine.can_send()
+            if credit == 0:
+                await self._wait_writable()
+                continue
+            end = min(len(data), start + min(credit, DATA_BYTES_MAX))
+            part = data if start == 0 and end == len(data) else data[start:end]
+            await self._callees.perform(self, self.machine.send_data(part))
+            start = end
+
+    async def end(self, tail: bytes) -> None:
+        """Say how the answer ended; it is complete unless the call was cancelled."""
+        await self._callees.perform(self, self.machine.end(tail))
+
+    async def finish(self, tail: bytes) -> None:
+        """Say how the call was settled; the last word."""
+        await self._callees.perform(self, self.machine.finish(tail, self._callees.now()))
+
+    def wake(self) -> None:
+        """Let `send` look again: there is more credit."""
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    async def _wait_writable(self) -> None:
+        self._writable = asyncio.get_running_loop().create_future()
+        try:
+            await self._writable
+        finally:
+            self._writable = None
+
+
+class Callees(Endpoint):
+    """All calls that this process answers, each by a task that runs `serve`; `serve` ends and finishes its attempt."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        serve: Callable[[Attempt], Awaitable[None]],
+        *,
+        streams_max: int,
+        body_bytes_max: int,
+    ) -> None:
+        super().__init__(
+            bus,
+            inbound=dispatcher.TO_CALLEE,
+            outbound=dispatcher.TO_CALLER,
+            own_life=dispatcher.CALLEE_LIFE,
+            peer_life=dispatcher.CALLER_LIFE,
+        )
+        self._serve = serve
+        self._streams_max = streams_max
+        self._body_bytes_max = body_bytes_max
+        self._body_bytes = 0
+        self._attempts: dict[str, list[Attempt]] = {}
+        self._serving: set[asyncio.Task[None]] = set()
+        self._queue: Subscription | None = None
+        self._is_draining = False
+        self.now = self._now
+
+    @property
+    def active(self) -> int:
+        """How many calls are being answered."""
+        return len(self._serving)
+
+    async def start(self) -> None:
+        """Take calls from the queue from now on."""
+        self._queue = await self._link.subscribe(
+            dispatcher.OPEN.subject(), self._on_open_message, queue=DISPATCHER
+        )
+        await self._link.flush()
+
+    async def drain(self, *, timeout_seconds: float) -> int:
+        """Take no new calls; let the running ones end for at most `timeout_seconds`, then cut them. Return how many were cut."""
+        self._is_draining = True
+        if self._queue is not None and self._link.is_connected:
+            await self._queue.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=timeout_seconds)
+        cut = list(self._serving)
+        for attempts in list(self._attempts.values()):
+            for attempt in attempts:
+                if not attempt.cancelled.done():
+                    attempt.cancelled.set_result("draining")
+        if cut:
+            await asyncio.wait(cut, timeout=timeout_seconds + 10)
+        return len(cut)
+
+    async def perform(self, attempt: Attempt, actions: list[CalleeAction]) -> None:
+        """Do what the machine of `attempt` asks, in order."""
+        for action in actions:
+            match action:
+                case Send():
+                    assert action.peer is not None
+                    await self.send(action.peer, attempt.request_id, action.frame)
+                case Writable():
+                    attempt.wake()
+                case BodyReady():
+                    attempt.body.set_result(action.body)
+                case Cancelled():
+                    if not attempt.cancelled.done():
+                        attempt.cancelled.set_result(action.reason)
+                case Closed():
+                    self._drop(attempt)
+
+    async def on_frame(self, request_id: str, frame: Frame) -> None:
+        """Take a frame of an edge."""
+        now = self.now()
+        for attempt in list(self._attempts.get(request_id, ())):
+            self._peers.heard(attempt.machine.caller, now)
+            await self.perform(attempt, attempt.machine.handle(frame, now))
+
+    async def on_unanswered(self, request_id: str) -> None:
+        """Nothing that a dispatcher publishes for a request wants an answer."""
+
+    async def on_tick(self, now: float) -> None:
+        """Let time pass."""
+        for attempts in list(self._attempts.values()):
+            for attempt in list(attempts):
+                await self.perform(attempt, attempt.machine.tick(now))
+
+    async def on_lost(self, request_ids: list[str], now: float) -> None:
+        """The edge of these requests is gone."""
+        for request_id in request_ids:
+            for attempt in list(self._attempts.get(request_id, ())):
+                await self.perform(attempt, attempt.machine.peer_lost(now))
+
+    async def on_reconnected(self, now: float) -> None:
+        """The bus is back."""
+        for attempts in list(self._attempts.values()):
+            for attempt in list(attempts):
+                await self.perform(attempt, attempt.machine.reconnected(now))
+
+    async def _on_open_message(self, message: Message) -> None:
+        try:
+            frame = decode(message.payload)
+        except FrameError:
+            frame = None
+        if frame is None or not isinstance(frame.content, Open):
+            self.undecodable_total += 1
+            return
+        opening = frame.content
+        await self.on_frame(opening.request_id, frame)
+        known = self._attempts.get(opening.request_id, ())
+        wall = unix_ms()
+        if any(attempt.number >= frame.attempt for attempt in known) or is_expired(opening, wall):
+            return
+        reason = self._refuses(opening)
+        if reason is not None:
+            action = refusal(opening, frame.attempt, reason)
+            await self.send(opening.caller, opening.request_id, action.frame)
+            return
+        await self._accept(opening, frame.attempt, wall)
+
+    def _refuses(self, opening: Open) -> str | None:
+        if self._is_draining:
+            return "draining"
+        if len(self._serving) >= self._streams_max:
+            return "full"
+        if self._body_bytes and self._body_bytes + opening.body_bytes > self._body_bytes_max:
+            return "memory"
+        return None
+
+    async def _accept(self, opening: Open, number: int, wall: int) -> None:
+        now = self.now()
+        machine = CalleeStream(
+            opening, attempt=number, callee=self.id, body_window=BODY_WINDOW_BYTES, now=now, unix_ms=wall
+        )
+        attempt = Attempt(self, machine, opening.head, opening.body_bytes)
+        self._attempts.setdefault(attempt.request_id, []).append(attempt)
+        self._peers.attach(opening.caller, attempt.request_id, now)
+        self._body_bytes += attempt.body_bytes
+        task = asyncio.create_task(self._run(attempt))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+        await self.perform(attempt, machine.accept(now))
+
+    async def _run(self, attempt: Attempt) -> None:
+        try:
+            await self._serve(attempt)
+        finally:
+            self._body_bytes -= attempt.body_bytes
+
+    def _drop(self, attempt: Attempt) -> None:
+        left = [other for other in self._attempts.get(attempt.request_id, ()) if other is not attempt]
+        if left:
+            self._attempts[attempt.request_id] = left
+            return
+        self._attempts.pop(attempt.request_id, None)
+        self._peers.detach(attempt.machine.caller, attempt.request_id)

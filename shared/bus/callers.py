@@ -1,0 +1,182 @@
+"""The edge's end of the streams: open a call, read its answer, learn how it was settled."""
+
+import asyncio
+from collections import deque
+
+from shared.bus.bus import Bus
+from shared.bus.endpoint import Endpoint, unix_ms
+from shared.contracts import dispatcher
+from shared.errors import Unavailable
+from shared.stream.actions import (
+    CallerAction,
+    Closed,
+    Confirmed,
+    Ended,
+    Failed,
+    Opened,
+    Received,
+    Send,
+    Started,
+    Unconfirmed,
+)
+from shared.stream.caller import Call, CallerStream
+from shared.stream.flow import window_bytes
+from shared.stream.frames import Frame
+
+REOPEN_SHARE = (
+    0.1  # further attempts are at most this share of the calls, so that a slow moment does not become a storm
+)
+REOPEN_BURST = 20.0
+
+AnswerEvent = Started | Received | Ended | Failed
+
+
+class Answer:
+    """The answer to one call as it arrives. `settlement` is done when it is known, or given up, how the call was settled."""
+
+    def __init__(self, callers: "Callers", machine: CallerStream, request_id: str) -> None:
+        self.request_id = request_id
+        self.machine = machine
+        self.callee: str | None = None
+        self.settlement: asyncio.Future[Confirmed | Unconfirmed] = asyncio.get_running_loop().create_future()
+        self._callers = callers
+        self._events: deque[AnswerEvent] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def next(self) -> list[AnswerEvent]:
+        """Return everything that has arrived since the last call, at least one event. After Ended or Failed nothing comes."""
+        if not self._events:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    async def consumed(self, nbytes: int) -> None:
+        """Say that the client has taken `nbytes`, so that as many more may come."""
+        await self._callers.perform(self, self.machine.consumed(nbytes, self._callers.now()))
+
+    async def cancel(self, reason: str) -> None:
+        """Give the call up: upstream is told. The outcome Failed follows unless there is one already."""
+        await self._callers.perform(self, self.machine.cancel(reason, self._callers.now()))
+
+    def push(self, event: AnswerEvent) -> None:
+        """Hand an event to whoever waits in `next`."""
+        self._events.append(event)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Callers(Endpoint):
+    """All calls of this process."""
+
+    def __init__(self, bus: Bus) -> None:
+        super().__init__(
+            bus,
+            inbound=dispatcher.TO_CALLER,
+            outbound=dispatcher.TO_CALLEE,
+            own_life=dispatcher.CALLER_LIFE,
+            peer_life=dispatcher.CALLEE_LIFE,
+        )
+        self._answers: dict[str, Answer] = {}
+        self._reopens = REOPEN_BURST
+        self.now = self._now
+
+    @property
+    def active(self) -> int:
+        """How many calls have not ended, their settlement included."""
+        return len(self._answers)
+
+    async def open(self, *, request_id: str, head: bytes, body: bytes, deadline_seconds: float) -> Answer:
+        """Send a call to any dispatcher. `request_id` is 32 hexadecimal digits, used once."""
+        self._reopens = min(REOPEN_BURST, self._reopens + REOPEN_SHARE)
+        wall = unix_ms()
+        call = Call(
+            request_id=request_id,
+            caller=self.id,
+            head=head,
+            body=body,
+            deadline_unix_ms=wall + int(deadline_seconds * 1000),
+        )
+        machine = CallerStream(
+            call, window=window_bytes(len(self._answers) + 1), may_reopen=self._take_reopen
+        )
+        answer = Answer(self, machine, request_id)
+        self._answers[request_id] = answer
+        await self.perform(answer, machine.open(self.now(), wall))
+        return answer
+
+    async def perform(self, answer: Answer, actions: list[CallerAction]) -> None:
+        """Do what the machine of `answer` asks, in order."""
+        for action in actions:
+            match action:
+                case Send():
+                    await self._send(answer, action)
+                case Started() | Received() | Ended() | Failed():
+                    answer.push(action)
+                case Opened():
+                    answer.callee = action.peer
+                    self._peers.attach(action.peer, answer.request_id, self.now())
+                case Confirmed() | Unconfirmed():
+                    answer.settlement.set_result(action)
+                case Closed():
+                    self._drop(answer)
+
+    async def on_frame(self, request_id: str, frame: Frame) -> None:
+        """Take a frame of a dispatcher; one for a request that is over is dropped, its sender repeats itself in vain."""
+        answer = self._answers.get(request_id)
+        if answer is None:
+            return
+        now = self.now()
+        if answer.callee is not None:
+            self._peers.heard(answer.callee, now)
+        await self.perform(answer, answer.machine.handle(frame, now))
+
+    async def on_unanswered(self, request_id: str) -> None:
+        """No dispatcher listens."""
+        answer = self._answers.get(request_id)
+        if answer is not None:
+            await self.perform(answer, answer.machine.no_responders(self.now()))
+
+    async def on_tick(self, now: float) -> None:
+        """Let time pass; share the window anew."""
+        window = window_bytes(len(self._answers))
+        for answer in list(self._answers.values()):
+            answer.machine.resize(window)
+            await self.perform(answer, answer.machine.tick(now))
+
+    async def on_lost(self, request_ids: list[str], now: float) -> None:
+        """The dispatcher of these requests is gone."""
+        for request_id in request_ids:
+            answer = self._answers.get(request_id)
+            if answer is not None:
+                await self.perform(answer, answer.machine.peer_lost(now))
+
+    async def on_reconnected(self, now: float) -> None:
+        """The bus is back."""
+        for answer in list(self._answers.values()):
+            await self.perform(answer, answer.machine.reconnected(now))
+
+    async def _send(self, answer: Answer, action: Send) -> None:
+        if action.peer is not None:
+            await self.send(action.peer, answer.request_id, action.frame)
+            return
+        reply = dispatcher.TO_CALLER.subject(self.id, answer.request_id)
+        try:
+            await self._link.publish(dispatcher.OPEN.subject(), action.frame, reply=reply)
+        except Unavailable:
+            await self.perform(answer, answer.machine.no_responders(self.now()))
+
+    def _drop(self, answer: Answer) -> None:
+        self._answers.pop(answer.request_id, None)
+        if answer.callee is not None:
+            self._peers.detach(answer.callee, answer.request_id)
+
+    def _take_reopen(self) -> bool:
+        if self._reopens < 1:
+            return False
+        self._reopens -= 1
+        return True

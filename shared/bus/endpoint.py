@@ -1,0 +1,159 @@
+"""What both ends of the stream protocol share as drivers: frames in and out, ticks, heartbeats.
+
+The machines of `shared.stream` decide everything; a driver feeds them what happens and performs their actions in order. A
+frame that cannot be sent because the bus is away is not an error here: the machines repair it after the reconnect.
+"""
+
+import asyncio
+import logging
+import time
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from shared.bus.bus import Bus
+from shared.bus.link import Message
+from shared.contracts.call import Channel
+from shared.errors import Unavailable
+from shared.ids import process_id
+from shared.stream.frames import Frame, FrameError, decode
+from shared.stream.peers import Heartbeat, HeartbeatReply, Lost, PeerTable
+
+TICK_SECONDS = 0.25
+HEARTBEAT_REPLY_SECONDS = 3.0
+
+log = logging.getLogger(__name__)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Endpoint(ABC):
+    """One process's end of all its streams. Entered, it listens under its own `id`; left, it falls silent."""
+
+    def __init__(
+        self, bus: Bus, *, inbound: Channel, outbound: Channel, own_life: Channel, peer_life: Channel
+    ) -> None:
+        self.id = process_id()
+        self.undecodable_total = 0
+        self.lost_peers_total = 0
+        self._link = bus.streams
+        self._inbound = inbound
+        self._outbound = outbound
+        self._own_life = own_life
+        self._peer_life = peer_life
+        self._peers = PeerTable(self.id)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ticker: asyncio.Task[None] | None = None
+        self._now = asyncio.get_running_loop().time
+
+    async def __aenter__(self) -> Self:
+        await self._link.subscribe(self._inbound.of(self.id), self._on_message)
+        await self._link.subscribe(self._own_life.of(self.id), self._on_heartbeat)
+        await self._link.flush()
+        self._link.on_reconnected(self._on_reconnected)
+        self._ticker = asyncio.create_task(self._tick_forever())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._ticker is not None
+        tasks = [self._ticker, *self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @abstractmethod
+    async def on_frame(self, request_id: str, frame: Frame) -> None:
+        """Take a frame for one request."""
+
+    @abstractmethod
+    async def on_tick(self, now: float) -> None:
+        """Let time pass for every machine."""
+
+    @abstractmethod
+    async def on_lost(self, request_ids: list[str], now: float) -> None:
+        """Take the news that the peer of these requests is gone."""
+
+    @abstractmethod
+    async def on_reconnected(self, now: float) -> None:
+        """Take the news that the bus is back."""
+
+    @abstractmethod
+    async def on_unanswered(self, request_id: str) -> None:
+        """Take the server's word that nobody listens to what was published for this request."""
+
+    async def send(self, peer: str, request_id: str, frame: bytes) -> None:
+        """Publish a frame to the process `peer`; a bus that is away loses it."""
+        try:
+            await self._link.publish(self._outbound.subject(peer, request_id), frame)
+        except Unavailable:
+            log.debug("a frame was not sent: the bus is away")
+
+    async def _on_message(self, message: Message) -> None:
+        request_id = message.subject[message.subject.rindex(".") + 1 :]
+        if message.is_unanswered:
+            await self.on_unanswered(request_id)
+            return
+        try:
+            frame = decode(message.payload)
+        except FrameError:
+            frame = None
+        if frame is None:
+            self.undecodable_total += 1
+            return
+        await self.on_frame(request_id, frame)
+
+    async def _on_heartbeat(self, message: Message) -> None:
+        heartbeat = msgspec.msgpack.decode(message.payload, type=Heartbeat)
+        reply = self._peers.answer(heartbeat, self._now())
+        await self._link.publish(message.reply, _encode(reply))
+
+    async def _on_reconnected(self) -> None:
+        await self.on_reconnected(self._now())
+
+    async def _tick_forever(self) -> None:
+        last = self._now()
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            now = self._now()
+            await self._lose(self._peers.paused(now, last))
+            last = now
+            await self.on_tick(now)
+            pulse = self._peers.tick(now)
+            await self._lose(pulse.lost)
+            for peer, heartbeat in pulse.heartbeats.items():
+                task = asyncio.create_task(self._beat(peer, heartbeat))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _beat(self, peer: str, heartbeat: Heartbeat) -> None:
+        try:
+            answer = await self._link.request(
+                self._peer_life.subject(peer),
+                _encode(heartbeat),
+                timeout_seconds=HEARTBEAT_REPLY_SECONDS,
+                part="stream peer",
+            )
+        except Unavailable:
+            return  # silence counts: the table gives the peer up when it has lasted too long
+        if answer.is_unanswered:
+            await self._lose([self._peers.no_responders(peer)])
+            return
+        reply = msgspec.msgpack.decode(answer.payload, type=HeartbeatReply)
+        await self._lose([self._peers.handle_reply(peer, reply, self._now())])
+
+    async def _lose(self, losses: list[Lost]) -> None:
+        for lost in losses:
+            if lost.request_ids:
+                self.lost_peers_total += 1
+                log.warning(
+                    "lost a stream peer", extra={"peer": lost.peer, "requests": len(lost.request_ids)}
+                )
+                await self.on_lost(lost.request_ids, self._now())
+
+
+def unix_ms() -> int:
+    """Return the wall clock in milliseconds."""
+    return time.time_ns() // 1_000_000
