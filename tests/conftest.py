@@ -23,7 +23,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 async def database_url(postgres_url: str) -> AsyncIterator[str]:
-    """The superuser's URL of an empty database of this test alone; dropped afterwards, even if still in use."""
+    """The superuser's URL of an empty database of this test alone; dropped afterwards, even while in use."""
     name = f"test_{secrets.token_hex(8)}"
     await _execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE template0")
     yield urlsplit(postgres_url)._replace(path=f"/{name}").geturl()

