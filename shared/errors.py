@@ -37,13 +37,15 @@ class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
     param: str | None = None
     retry_after_seconds: float | None = None
     details: dict[str, Detail] = {}
+    wording: str | None = None
 
 
 class RelayError(Exception):
     """A refusal or failure with a stable code; `str()` is its English sentence.
 
     `retry_after_seconds` is how long to wait before a repeat can succeed; None means that waiting does not help.
-    `param` names the offending request field. `details` fill the sentence and never hold secrets.
+    `param` names the offending request field. `details` fill the sentence and never hold secrets. `wording` is the code
+    whose sentence is used, where `code` itself comes from an upstream and has none.
     """
 
     kind: ClassVar[str] = "relay_error"
@@ -54,12 +56,14 @@ class RelayError(Exception):
         *,
         param: str | None = None,
         retry_after_seconds: float | None = None,
+        wording: str | None = None,
         **details: Detail,
     ) -> None:
         super().__init__(code)
         self.code = code
         self.param = param
         self.retry_after_seconds = retry_after_seconds
+        self.wording = wording
         self.details = details
 
     def __str__(self) -> str:
@@ -67,7 +71,7 @@ class RelayError(Exception):
 
     def message(self, language: str) -> str:
         """Return the sentence for people in `language` (`en` or `zh`)."""
-        return render(self.code, language, self.details)
+        return render(self.wording or self.code, language, self.details)
 
     def to_body(self) -> ErrorBody:
         """Return the form that crosses the bus; `from_body` restores the same class."""
@@ -77,6 +81,7 @@ class RelayError(Exception):
             param=self.param,
             retry_after_seconds=self.retry_after_seconds,
             details=self.details,
+            wording=self.wording,
         )
 
 

@@ -117,6 +117,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "A part of Relay ({part}) does not answer at the moment. Try again shortly.",
         "Relay 的某个组件（{part}）暂时没有响应，请稍后重试。",
     ),
+    "lease_ended": (
+        "This edge has just taken a new lease. Try again.",
+        "当前边缘节点刚刚更换租约，请重试。",
+    ),
     "overloaded": (
         "Relay is at its limit of running requests. Try again shortly.",
         "Relay 正在处理的请求已达上限，请稍后重试。",

@@ -58,7 +58,9 @@ async def update_channel(connection: Connection, info: ChannelInfo, sealed_crede
 
 async def delete_channel(connection: Connection, name: str) -> bool:
     """Remove a channel; False when there is none of this name."""
-    return bool(await connection.execute("DELETE FROM dispatcher.channel WHERE name = $1", name) == "DELETE 1")
+    return bool(
+        await connection.execute("DELETE FROM dispatcher.channel WHERE name = $1", name) == "DELETE 1"
+    )
 
 
 def _values(info: ChannelInfo, sealed_credential: bytes) -> tuple[object, ...]:

@@ -44,6 +44,13 @@ class Extend(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens_bound: int
 
 
+class Extended(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the hold reaches now, over all choices."""
+
+    amount_nano_usd: int
+    output_tokens_bound: int
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Units of one call. `input_tokens` is the whole prompt, cache reads and writes included; output includes reasoning."""
 
@@ -241,7 +248,7 @@ class PriceChanged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 RESERVE = Call("billing.reserve", Reserve, Hold, owner=BILLING, callers=(EDGE,), timeout_seconds=2.0)
-EXTEND = Call("billing.extend", Extend, Hold, owner=BILLING, callers=(DISPATCHER,), timeout_seconds=2.0)
+EXTEND = Call("billing.extend", Extend, Extended, owner=BILLING, callers=(DISPATCHER,), timeout_seconds=2.0)
 SETTLE = Call("billing.settle", Settle, Ended, owner=BILLING, callers=(DISPATCHER, EDGE))
 VOID = Call("billing.void", Void, Ended, owner=BILLING, callers=(EDGE, DISPATCHER))
 RENEW_LEASE = Call("billing.lease.renew", Lease, LeaseState, owner=BILLING, callers=(EDGE,))

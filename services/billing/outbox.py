@@ -1,0 +1,106 @@
+"""The outbox: events that a commit has promised, published from the table by one replica at a time.
+
+A row is deleted after it was published and flushed, so every event is told at least once, in the order of ids. Consumers know a
+repeat by `outbox_id`. The replica that leads holds an advisory lock on its own connection; when it dies another takes over.
+"""
+
+import asyncio
+import logging
+
+import asyncpg
+import msgspec
+
+from services.billing import store
+from shared.bus import Bus
+from shared.contracts import billing
+from shared.db import Connection, connect
+from shared.errors import RelayError
+
+BATCH = 500
+IDLE_SECONDS = 1.0
+LINGER_SECONDS = 0.02  # lets one delete serve many events; nobody waits for them
+
+log = logging.getLogger(__name__)
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """What the events need of a stored row; the ledger writes the whole row as the body."""
+
+    request_id: str = ""
+    account_id: str = ""
+    debit_account: str = ""
+    credit_account: str = ""
+    kind: str = ""
+    amount_nano_usd: int = 0
+    charged_nano_usd: int = 0
+
+
+class Publisher:
+    """Publishes the outbox until it is cancelled; `wake` says that there is something new."""
+
+    def __init__(self, bus: Bus, database_url: str) -> None:
+        self._bus = bus
+        self._url = database_url
+        self._news = asyncio.Event()
+        self.published_total = 0
+
+    def wake(self) -> None:
+        """Note that a commit has written an event."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Lead whenever nobody else does, and publish. Faults of bus and database are waited out."""
+        while True:
+            try:
+                connection = await connect(self._url, schema="billing", application="relay-outbox")
+            except RelayError:
+                await asyncio.sleep(IDLE_SECONDS)
+                continue
+            try:
+                await self._publish_on(connection)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, RelayError) as error:
+                log.warning("the outbox waits: %s", type(error).__name__)
+                await asyncio.sleep(IDLE_SECONDS)
+            finally:
+                connection.terminate()
+
+    async def _publish_on(self, connection: Connection) -> None:
+        while not await store.lead_outbox(connection):  # noqa: ASYNC110 - the lead is PostgreSQL's to give
+            await asyncio.sleep(IDLE_SECONDS)
+        while True:
+            events = await store.outbox(connection, BATCH)
+            if events:
+                for event in events:
+                    await self._publish(event)
+                await self._bus.control.flush()
+                await store.outbox_published(connection, [event.id for event in events])
+                self.published_total += len(events)
+            if len(events) < BATCH:
+                await self._wait()
+
+    async def _wait(self) -> None:
+        self._news.clear()
+        try:
+            await asyncio.wait_for(self._news.wait(), IDLE_SECONDS)
+        except TimeoutError:
+            return
+        await asyncio.sleep(LINGER_SECONDS)
+
+    async def _publish(self, event: store.Event) -> None:
+        row = msgspec.json.decode(event.body, type=_Row)
+        if event.subject == billing.USAGE_RECORDED.subject:
+            usage = billing.UsageRecorded(
+                outbox_id=event.id,
+                request_id=row.request_id,
+                account_id=row.account_id,
+                charged_nano_usd=row.charged_nano_usd,
+            )
+            await self._bus.publish(billing.USAGE_RECORDED, usage)
+            return
+        is_credit = row.kind == "credit"
+        credited = billing.Credited(
+            outbox_id=event.id,
+            account_id=row.credit_account if is_credit else row.debit_account,
+            amount_nano_usd=row.amount_nano_usd if is_credit else -row.amount_nano_usd,
+        )
+        await self._bus.publish(billing.CREDITED, credited)

@@ -1,0 +1,165 @@
+"""Billing's SQL beside the hot path: one function per statement. Everything that writes is a function of the ledger."""
+
+import datetime
+
+import msgspec
+
+from shared.contracts import billing
+from shared.db import Connection
+
+_PRICE_COLUMNS = (
+    "id, model, input_pico_usd, output_pico_usd, cache_read_pico_usd, cache_write_pico_usd, max_output_tokens,"
+    " extract(epoch FROM effective_at)::float8 AS effective_unix"
+)
+_PRICES = f"SELECT {_PRICE_COLUMNS} FROM billing.price"  # noqa: S608 - a constant
+_CURRENT_PRICES = (
+    f"SELECT DISTINCT ON (model) {_PRICE_COLUMNS} FROM billing.price"  # noqa: S608 - a constant
+    " WHERE effective_at <= clock_timestamp() ORDER BY model, effective_at DESC, id DESC"
+)
+_UNITS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the outbox; `body` is JSON."""
+
+    id: int
+    subject: str
+    body: str
+
+
+async def renew_lease(connection: Connection, lease_id: str, lease_seconds: int) -> float | None:
+    """Start or renew a lease; return its remaining seconds, None when it has ended."""
+    remaining = await connection.fetchval("SELECT billing.renew_lease($1, $2)", lease_id, lease_seconds)
+    return None if remaining is None else float(remaining)
+
+
+async def end_lease(connection: Connection, lease_id: str) -> None:
+    """End a lease at once."""
+    await connection.fetchval("SELECT billing.end_lease($1)", lease_id)
+
+
+async def expire(connection: Connection, *, batch: int, grace_seconds: int, uptime_seconds: int) -> int:
+    """Expire holds whose lease or deadline has passed; return how many there were."""
+    return int(
+        await connection.fetchval("SELECT billing.expire($1, $2, $3)", batch, grace_seconds, uptime_seconds)
+    )
+
+
+async def put_account(connection: Connection, request: billing.PutAccount) -> None:
+    """Store an account's status unless a newer version is here already."""
+    await connection.fetchval(
+        "SELECT billing.put_account($1::uuid, $2, $3)", request.account_id, request.status, request.version
+    )
+
+
+async def put_key(connection: Connection, request: billing.PutKey) -> str:
+    """Store a key's status unless a newer version is here already; return what was done."""
+    expires = (
+        None
+        if request.expires_unix is None
+        else datetime.datetime.fromtimestamp(request.expires_unix, datetime.UTC)
+    )
+    return str(
+        await connection.fetchval(
+            "SELECT billing.put_key($1, $2::uuid, $3, $4, $5)",
+            request.key_id,
+            request.account_id,
+            request.status,
+            expires,
+            request.version,
+        )
+    )
+
+
+async def credit(connection: Connection, request: billing.Credit) -> str:
+    """Add to a balance; return `ok`, `already`, or why not."""
+    return str(
+        await connection.fetchval(
+            "SELECT result FROM billing.credit($1::uuid, $2, $3, $4)",
+            request.account_id,
+            request.amount_nano_usd,
+            request.idempotency_key,
+            request.reason,
+        )
+    )
+
+
+async def balance(connection: Connection, account_id: str) -> billing.Balance | None:
+    """Return what an account has, None when there is no such account."""
+    record = await connection.fetchrow(
+        "SELECT posted_nano_usd, held_nano_usd FROM billing.account WHERE id = $1::uuid", account_id
+    )
+    if record is None:
+        return None
+    return billing.Balance(
+        account_id=account_id,
+        posted_nano_usd=record["posted_nano_usd"],
+        held_nano_usd=record["held_nano_usd"],
+    )
+
+
+async def set_price(connection: Connection, request: billing.SetPrice) -> billing.Price:
+    """Add a price version, effective now."""
+    price_id = await connection.fetchval(
+        "SELECT billing.set_price($1, $2, $3, $4, $5, $6)",
+        request.model,
+        request.input_pico_usd,
+        request.output_pico_usd,
+        request.cache_read_pico_usd,
+        request.cache_write_pico_usd,
+        request.max_output_tokens,
+    )
+    record = await connection.fetchrow(_PRICES + " WHERE id = $1", price_id)
+    return msgspec.convert(dict(record), billing.Price)
+
+
+async def current_prices(connection: Connection) -> tuple[billing.Price, ...]:
+    """Return the price in force of every model, by name."""
+    records = await connection.fetch(_CURRENT_PRICES)
+    return tuple(msgspec.convert(dict(record), billing.Price) for record in records)
+
+
+async def prices_of(connection: Connection, model: str) -> tuple[billing.Price, ...]:
+    """Return every price version of a model, newest first."""
+    records = await connection.fetch(_PRICES + " WHERE model = $1 ORDER BY effective_at DESC, id DESC", model)
+    return tuple(msgspec.convert(dict(record), billing.Price) for record in records)
+
+
+async def usage(connection: Connection, request: billing.GetUsage) -> tuple[billing.UsageRecord, ...]:
+    """Return usage records, newest first."""
+    records = await connection.fetch(
+        """SELECT request_id::text, account_id::text, key_id, model, price_id, rule::text, outcome::text, is_estimated,
+                input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+                cost_nano_usd, charged_nano_usd, writeoff_nano_usd, coalesce(channel, '') AS channel,
+                extract(epoch FROM created_at)::float8 AS created_unix
+           FROM billing.usage
+           WHERE ($1::uuid IS NULL OR account_id = $1::uuid) AND ($2::uuid IS NULL OR request_id = $2::uuid)
+           ORDER BY request_id DESC, created_at DESC LIMIT $3""",
+        request.account_id,
+        request.request_id,
+        max(1, min(request.limit, 1000)),
+    )
+    return tuple(_usage_record(dict(record)) for record in records)
+
+
+async def lead_outbox(connection: Connection) -> bool:
+    """Whether this connection is the publisher from now until it ends."""
+    return bool(await connection.fetchval("SELECT billing.lead_outbox()"))
+
+
+async def outbox(connection: Connection, limit: int) -> list[Event]:
+    """Return the oldest events that are not published yet."""
+    records = await connection.fetch(
+        "SELECT id, subject, body::text AS body FROM billing.outbox_batch($1)", limit
+    )
+    return [Event(id=record["id"], subject=record["subject"], body=record["body"]) for record in records]
+
+
+async def outbox_published(connection: Connection, ids: list[int]) -> None:
+    """Forget events that were published."""
+    await connection.fetchval("SELECT billing.outbox_published($1)", ids)
+
+
+def _usage_record(fields: dict[str, object]) -> billing.UsageRecord:
+    units = {name: fields.pop(name) for name in _UNITS}
+    return msgspec.convert({**fields, "usage": units}, billing.UsageRecord)

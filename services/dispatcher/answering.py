@@ -1,0 +1,184 @@
+"""The dispatcher's side of a call: try channels, answer, settle.
+
+The order of words is fixed: END goes to the edge as soon as the answer is over, so that the client never waits for the
+ledger; then the claim goes to billing until it is confirmed; then FIN tells the edge how it was settled. Should this process
+die in between, the edge has the same claim from END and sends it itself.
+"""
+
+import asyncio
+import logging
+import random
+
+import msgspec
+from prometheus_client import Counter
+
+from services.dispatcher.channels import Channels
+from services.dispatcher.routing import order
+from services.dispatcher.upstream import AttemptFailed, Evidence, Upstream
+from shared.bus import Attempt, Bus
+from shared.contracts import billing
+from shared.contracts.dispatcher import AnswerTail, ChatCall
+from shared.errors import (
+    Conflict,
+    Internal,
+    NotFound,
+    RelayError,
+    Unavailable,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
+from shared.metrics import Metrics
+
+SETTLE_PATIENCE_SECONDS = 60.0
+SETTLE_RETRY_SECONDS = 0.5
+SETTLE_RETRY_SECONDS_MAX = 5.0
+CLIENT_REASONS = frozenset({"client_gone", "client_stalled"})
+FAILOVER_RETRY_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+_encode = msgspec.msgpack.Encoder().encode
+_decode_call = msgspec.msgpack.Decoder(ChatCall).decode
+
+
+class Answering:
+    """Answers attempts; `serve` is what the stream driver runs for each."""
+
+    def __init__(self, bus: Bus, channels: Channels, upstream: Upstream, metrics: Metrics) -> None:
+        self._bus = bus
+        self._channels = channels
+        self._upstream = upstream
+        self._attempts: Counter = metrics.counter(
+            "dispatcher_attempts_total", "Upstream attempts by how they ended", "result"
+        )
+
+    async def serve(self, attempt: Attempt) -> None:
+        """Answer one call, whatever happens: END, the settlement and FIN always follow."""
+        call = _decode_call(attempt.head)
+        evidence = Evidence()
+        error = await self._run(attempt, call, evidence)
+        claim = evidence.claim(call, request_id=_request_id(attempt), attempt=attempt.number)
+        tail = AnswerTail(
+            error=None if error is None else error.to_body(),
+            claim=claim,
+            may_be_billed=evidence.may_be_billed,
+        )
+        await attempt.end(_encode(tail))
+        ended = await self._settle(attempt, call, claim)
+        await attempt.finish(b"" if ended is None else _encode(ended))
+
+    async def _run(self, attempt: Attempt, call: ChatCall, evidence: Evidence) -> RelayError | None:
+        """Return None when the answer is complete, or the error that ended it. Never raises but for our own end."""
+        task = asyncio.current_task()
+        assert task is not None
+        loop = asyncio.get_running_loop()
+
+        def stop(_: object) -> None:
+            task.cancel()
+
+        attempt.cancelled.add_done_callback(stop)
+        deadline = loop.call_later(call.deadline_seconds, _set, attempt.cancelled, "deadline")
+        try:
+            await self._try_channels(attempt, call, evidence)
+        except asyncio.CancelledError:
+            if not attempt.cancelled.done():
+                raise
+            task.uncancel()
+            return _given_up(attempt.cancelled.result(), call, evidence)
+        except RelayError as error:
+            evidence.outcome = "upstream_failed"
+            self._attempts.labels(result=error.code).inc()
+            return error
+        except (
+            Exception
+        ):  # the handler boundary of streams: END must follow, and the caller must hear that it failed
+            log.exception("an answer failed", extra={"request_id": attempt.request_id})
+            evidence.outcome = "platform_failed"
+            return Internal("internal_error")
+        finally:
+            deadline.cancel()
+            attempt.cancelled.remove_done_callback(stop)
+        self._attempts.labels(result="completed").inc()
+        return None
+
+    async def _try_channels(self, attempt: Attempt, call: ChatCall, evidence: Evidence) -> None:
+        body = await attempt.body
+        routes = order(self._channels.routes, call.model, random.random)
+        if not routes:
+            raise Unavailable("no_channel_available", retry_after_seconds=5, model=call.model)
+        failure: AttemptFailed | None = None
+        for route in routes:
+            evidence.route = route
+            evidence.usage = None
+            evidence.attempts.append(route.name)
+            try:
+                await self._upstream.answer(route, attempt, call, body, evidence)
+                return
+            except AttemptFailed as failed:
+                self._attempts.labels(result=failed.kind).inc()
+                evidence.may_be_billed = failed.may_be_billed or (
+                    failure is not None and failure.may_be_billed
+                )
+                failed.may_be_billed = evidence.may_be_billed
+                failure = failed
+                log.info(
+                    "a channel could not answer",
+                    extra={"request_id": attempt.request_id, "channel": route.name, "fault": failed.kind},
+                )
+                if failed.is_final:
+                    break
+        assert failure is not None
+        if isinstance(failure.error, UpstreamFailed) and not evidence.may_be_billed:
+            failure.error.retry_after_seconds = FAILOVER_RETRY_SECONDS
+        raise failure.error
+
+    async def _settle(
+        self, attempt: Attempt, call: ChatCall, claim: billing.Settle | None
+    ) -> billing.Ended | None:
+        """Return how the hold ended; None when billing did not confirm in a minute: the edge and the lease are left."""
+        void = billing.Void(
+            request_id=_request_id(attempt), account_id=call.account_id, reason="not_accepted_upstream"
+        )
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + SETTLE_PATIENCE_SECONDS
+        pause = SETTLE_RETRY_SECONDS
+        while True:
+            try:
+                if claim is None:
+                    return await self._bus.call(billing.VOID, void)
+                return await self._bus.call(billing.SETTLE, claim)
+            except Unavailable:
+                if loop.time() > give_up:
+                    log.error(
+                        "billing did not confirm a settlement", extra={"request_id": attempt.request_id}
+                    )
+                    return None
+            except (Conflict, Internal, NotFound) as error:
+                log.error(
+                    "billing refused a settlement",
+                    extra={"request_id": attempt.request_id, "reason": error.code},
+                )
+                return None
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+            pause = min(pause * 2, SETTLE_RETRY_SECONDS_MAX)
+
+
+def _given_up(reason: str, call: ChatCall, evidence: Evidence) -> RelayError:
+    """Note why nobody wants the answer any more, which decides who pays, and return the error for whoever still listens."""
+    if reason in CLIENT_REASONS:
+        evidence.outcome = "client_gone"
+        return UpstreamFailed("upstream_disconnected")
+    if reason == "deadline":
+        evidence.outcome = "upstream_failed"
+        return UpstreamTimeout("deadline_exceeded", limit_seconds=round(call.deadline_seconds))
+    evidence.outcome = "platform_failed"
+    return Unavailable("stream_interrupted")
+
+
+def _request_id(attempt: Attempt) -> str:
+    text = attempt.request_id
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _set(future: "asyncio.Future[str]", reason: str) -> None:
+    if not future.done():
+        future.set_result(reason)

@@ -1,0 +1,72 @@
+"""The dispatcher's wiring."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from starlette.applications import Starlette
+
+from services.dispatcher.addresses import AddressPolicy
+from services.dispatcher.answering import Answering
+from services.dispatcher.channels import Channels
+from services.dispatcher.handlers import Handlers
+from services.dispatcher.sealing import Sealer
+from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.transport import AiohttpTransport
+from services.dispatcher.upstream import Upstream
+from shared.bus import Bus, Callees
+from shared.contracts import dispatcher
+from shared.db import open_pool
+from shared.metrics import Metrics
+from shared.service import Life, build
+
+
+def create_app(settings: DispatcherSettings, bus: Bus) -> Starlette:
+    """Return the dispatcher as an application: it answers streams, and serves `dispatch.*` and `channel.*`."""
+    sealer = Sealer({"k1": settings.sealing_key()}, "k1")
+    networks = settings.networks()
+    known: list[Channels] = []
+
+    @asynccontextmanager
+    async def opened(life: Life, metrics: Metrics) -> AsyncIterator[Mapping[str, object]]:
+        async with AsyncExitStack() as stack:
+            pool = await stack.enter_async_context(
+                open_pool(
+                    settings.database_url.reveal(),
+                    schema="dispatcher",
+                    application="relay-dispatcher",
+                    size=settings.database_pool_size,
+                )
+            )
+            transport = AiohttpTransport(
+                addresses=AddressPolicy(allowed_networks=networks),
+                limit_per_host=settings.upstream_connections_per_host,
+            )
+            stack.push_async_callback(transport.aclose)
+            channels = Channels(pool, sealer, reread_seconds=settings.channels_reread_seconds)
+            known[:] = [channels]
+            await channels.read()
+            stack.push_async_callback(_cancelled, asyncio.create_task(channels.run()))
+            answering = Answering(bus, channels, Upstream(transport, settings), metrics)
+            callees = await stack.enter_async_context(
+                Callees(
+                    bus,
+                    answering.serve,
+                    streams_max=settings.streams_max,
+                    body_bytes_max=settings.body_memory_bytes,
+                )
+            )
+            metrics.gauge("dispatcher_streams", "Answers being carried").set_function(lambda: callees.active)
+            await bus.listen(dispatcher.CHANNEL_CHANGED, channels.on_changed)
+            await Handlers(bus, pool, sealer, channels).serve()
+            await callees.start()
+            yield {}
+            await callees.drain(timeout_seconds=settings.drain_seconds)
+            await bus.stop_serving(timeout_seconds=settings.drain_seconds)
+
+    return build(bus, opened, checks=[lambda: "channels" if any(c.is_stale for c in known) else None])
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

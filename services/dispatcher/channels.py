@@ -1,0 +1,81 @@
+"""The channels as this dispatcher knows them: read from PostgreSQL, again at each change, and again every few seconds."""
+
+import asyncio
+import contextlib
+import logging
+
+from services.dispatcher import store
+from services.dispatcher.routing import Route
+from services.dispatcher.sealing import CannotOpen, Sealer
+from shared.contracts.dispatcher import ChannelChanged, OfferedModel
+from shared.db import Pool, transaction
+from shared.errors import Unavailable
+
+CREDENTIAL = "channel.credential"
+
+log = logging.getLogger(__name__)
+
+
+class Channels:
+    """`routes` are the enabled channels, `offered` the models that they serve; both are replaced, never changed."""
+
+    def __init__(self, pool: Pool, sealer: Sealer, *, reread_seconds: float) -> None:
+        self._pool = pool
+        self._sealer = sealer
+        self._reread_seconds = reread_seconds
+        self._changed = asyncio.Event()
+        self.routes: tuple[Route, ...] = ()
+        self.offered: tuple[OfferedModel, ...] = ()
+        self.is_stale = True
+
+    async def on_changed(self, event: ChannelChanged) -> None:
+        """Note that a channel changed somewhere."""
+        self._changed.set()
+
+    async def read(self) -> None:
+        """Replace what is known by what is stored. Raises: Unavailable when PostgreSQL is away."""
+        async with transaction(self._pool) as connection:
+            rows = await store.list_channels(connection)
+        routes = [self._route(row) for row in rows if row.info.is_enabled]
+        self.routes = tuple(route for route in routes if route is not None)
+        created: dict[str, int] = {}
+        for row in rows:
+            for model in row.info.models if row.info.is_enabled else ():
+                created[model] = min(created.get(model, row.created_unix), row.created_unix)
+        self.offered = tuple(OfferedModel(id=model, created_unix=created[model]) for model in sorted(created))
+        self.is_stale = False
+
+    async def run(self) -> None:
+        """Read again at each change and every `reread_seconds`, until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):  # the periodic look is the safety net for a lost event
+                await asyncio.wait_for(self._changed.wait(), self._reread_seconds)
+            self._changed.clear()
+            try:
+                await self.read()
+            except Unavailable as error:
+                self.is_stale = True
+                log.warning("channels could not be read again: %s", error)
+
+    def _route(self, row: store.Row) -> Route | None:
+        info = row.info
+        try:
+            credential = self._sealer.open(row.sealed_credential, purpose=CREDENTIAL, row_id=info.id)
+        except CannotOpen:
+            log.error(
+                "the credential of a channel cannot be opened with this master key",
+                extra={"channel": info.name},
+            )
+            return None
+        return Route(
+            id=info.id,
+            name=info.name,
+            base_url=info.base_url,
+            credential=credential.decode(),
+            models=info.models,
+            priority=info.priority,
+            weight=info.weight,
+            abort_policy=info.abort_policy,
+            output_parameter=info.output_parameter,
+            version=info.version,
+        )

@@ -1,0 +1,282 @@
+"""One attempt at one channel: send the request, pass the answer on, note the evidence that decides the charge.
+
+The status is held until the upstream's first event has been looked at, so that an error inside a 200 becomes a real status and
+another channel can still be tried. From then on this answer is the answer: what fails later ends it visibly.
+"""
+
+import math
+from collections.abc import AsyncIterator
+
+import httpx
+import msgspec
+
+from services.dispatcher.chat import (
+    PlainResult,
+    StreamInspector,
+    UpstreamError,
+    classify_status,
+    inspect_plain,
+    prepare,
+)
+from services.dispatcher.routing import Route
+from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.silence import Silence
+from services.dispatcher.transport import AiohttpTransport, ReusedConnectionLost
+from services.dispatcher.usage import Usage
+from shared.bus import Attempt
+from shared.contracts import billing
+from shared.contracts.dispatcher import AnswerHead, ChatCall
+from shared.errors import InvalidRequest, RelayError, UpstreamFailed, UpstreamTimeout
+
+BYTES_PER_TOKEN = 4  # for estimates only, and each is marked as one
+ERROR_BYTES_MAX = 256 * 1024
+PATH = "/chat/completions"
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Evidence:
+    """What is known of a call, whoever asks and whenever: each field is true at every moment."""
+
+    def __init__(self) -> None:
+        self.route: Route | None = None
+        self.is_accepted = False  # the upstream took the request: a good answer has begun
+        self.may_be_billed = False  # some attempt, maybe an earlier one, can have cost money upstream
+        self.is_committed = False  # the head of the answer has gone to the client
+        self.usage: Usage | None = None
+        self.text_bytes = 0
+        self.outcome: billing.Outcome = "upstream_failed"
+        self.attempts: list[str] = []
+
+    def claim(self, call: ChatCall, *, request_id: str, attempt: int) -> billing.Settle | None:
+        """Return the evidence as billing wants it, None when no upstream accepted the call: then nothing can be charged."""
+        if not self.is_accepted or self.route is None:
+            return None
+        usage = self.usage
+        return billing.Settle(
+            request_id=request_id,
+            account_id=call.account_id,
+            attempt=attempt,
+            outcome=self.outcome,
+            is_upstream_accepted=True,
+            usage=None
+            if usage is None
+            else billing.Usage(
+                input_tokens=usage.input_tokens,
+                cache_read_tokens=usage.cache_read_tokens,
+                cache_write_tokens=usage.cache_write_tokens,
+                output_tokens=usage.output_tokens,
+                reasoning_tokens=usage.reasoning_tokens,
+            ),
+            is_usage_implausible=usage is not None and usage.is_implausible,
+            delivered=billing.Usage(
+                input_tokens=math.ceil(call.input_tokens_bound / BYTES_PER_TOKEN),
+                output_tokens=math.ceil(self.text_bytes / BYTES_PER_TOKEN),
+            ),
+            abort_policy=self.route.abort_policy,
+            channel=self.route.name,
+        )
+
+
+class AttemptFailed(Exception):
+    """This channel could not answer, and nothing went to the client. `error` is for the client if no other can."""
+
+    def __init__(self, error: RelayError, *, kind: str, is_final: bool, may_be_billed: bool) -> None:
+        super().__init__(kind)
+        self.error = error
+        self.kind = kind
+        self.is_final = is_final
+        self.may_be_billed = may_be_billed
+
+
+class Upstream:
+    """Calls channels."""
+
+    def __init__(self, transport: AiohttpTransport, settings: DispatcherSettings) -> None:
+        self._transport = transport
+        self._settings = settings
+
+    async def answer(
+        self, route: Route, attempt: Attempt, call: ChatCall, body: bytes, evidence: Evidence
+    ) -> None:
+        """Send the whole answer of `route` to the caller.
+
+        Raises: AttemptFailed while another channel may still be tried, RelayError when the answer broke after its head.
+        """
+        request = self._request(route, call, body)
+        try:
+            async with Silence(self._settings.first_output_seconds) as silence:
+                response = await self._send(request)
+                try:
+                    await self._take(response, silence, attempt, call, evidence)
+                finally:
+                    await response.aclose()
+        except TimeoutError as error:
+            raise self._broken(evidence, "timeout", silence.limit_seconds) from error
+        except httpx.TransportError as error:
+            raise self._broken(
+                evidence, _name(error), 0, is_sent=not isinstance(error, _NEVER_SENT)
+            ) from error
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await self._transport.handle_async_request(request)
+        except ReusedConnectionLost:
+            # The idle connection was most likely closed while the request was on its way; once more, on a fresh one.
+            return await self._transport.handle_async_request(request)
+
+    async def _take(
+        self, response: httpx.Response, silence: Silence, attempt: Attempt, call: ChatCall, evidence: Evidence
+    ) -> None:
+        if response.status_code != 200:
+            text = await _read(response, ERROR_BYTES_MAX)
+            raise _refused(classify_status(response.status_code, response.headers, text or b""))
+        if call.is_stream:
+            await self._take_stream(response, silence, attempt, call, evidence)
+        else:
+            await self._take_plain(response, silence, attempt, evidence)
+
+    async def _take_plain(
+        self, response: httpx.Response, silence: Silence, attempt: Attempt, evidence: Evidence
+    ) -> None:
+        evidence.may_be_billed = True
+        text = await _read(response, self._settings.answer_bytes_max)
+        if text is None:
+            raise _refused(UpstreamError(kind="invalid"))
+        result: PlainResult = inspect_plain(200, response.headers.get("content-type", ""), text)
+        if result.error is not None:
+            raise _refused(result.error)
+        evidence.is_accepted = True
+        evidence.usage = result.usage
+        evidence.text_bytes = result.text_bytes
+        silence.pause()
+        evidence.outcome = "client_gone"  # until it has all gone out
+        await self._commit(attempt, evidence, "application/json", len(result.body))
+        await attempt.send(result.body)
+        evidence.outcome = "completed"
+
+    async def _take_stream(
+        self, response: httpx.Response, silence: Silence, attempt: Attempt, call: ChatCall, evidence: Evidence
+    ) -> None:
+        evidence.may_be_billed = True
+        inspector = StreamInspector(include_usage=call.include_usage)
+        idle_seconds = self._settings.idle_seconds
+        async for chunk in _chunks(response):
+            ready = inspector.feed(chunk)
+            if ready:
+                silence.pause()
+                await self._forward(attempt, evidence, inspector, ready)
+                silence.allow(idle_seconds)
+            if inspector.error is not None or inspector.saw_done:
+                break
+        end = inspector.finish()
+        silence.pause()
+        if inspector.error is not None:
+            raise self._error_inside(evidence, inspector.error)
+        if end.rest:
+            await self._forward(attempt, evidence, inspector, end.rest)
+        evidence.usage = inspector.usage
+        if not end.is_complete:
+            raise self._broken(evidence, "disconnected", 0)
+        if not evidence.is_committed:
+            raise _refused(UpstreamError(kind="invalid"))
+        evidence.outcome = "completed"
+
+    async def _forward(
+        self, attempt: Attempt, evidence: Evidence, inspector: StreamInspector, ready: bytes
+    ) -> None:
+        evidence.usage = inspector.usage
+        evidence.text_bytes = inspector.delivered_text_bytes
+        if not evidence.is_committed:
+            evidence.is_accepted = True
+            await self._commit(attempt, evidence, "text/event-stream; charset=utf-8", None)
+        await attempt.send(ready)
+
+    async def _commit(
+        self, attempt: Attempt, evidence: Evidence, content_type: str, body_bytes: int | None
+    ) -> None:
+        evidence.is_committed = True
+        await attempt.send_head(_encode(AnswerHead(content_type=content_type, body_bytes=body_bytes)))
+
+    def _error_inside(self, evidence: Evidence, error: UpstreamError) -> Exception:
+        if not evidence.is_committed:
+            return _refused(error)
+        code = "upstream_invalid_response" if error.kind == "invalid" else "upstream_error"
+        return UpstreamFailed(code)
+
+    def _broken(
+        self, evidence: Evidence, kind: str, limit_seconds: float, *, is_sent: bool = True
+    ) -> Exception:
+        error: RelayError
+        if kind == "timeout":
+            error = UpstreamTimeout("upstream_timeout", limit_seconds=round(limit_seconds))
+        elif evidence.is_committed:
+            error = UpstreamFailed("upstream_disconnected")
+        else:
+            error = UpstreamFailed("upstream_error")
+        if evidence.is_committed:
+            return error
+        return AttemptFailed(error, kind=kind, is_final=kind == "timeout", may_be_billed=is_sent)
+
+    def _request(self, route: Route, call: ChatCall, body: bytes) -> httpx.Request:
+        content = prepare(
+            body,
+            upstream_model=route.models[call.model],
+            max_output_tokens=call.output_tokens_granted,
+            stream=call.is_stream,
+            output_key=route.output_parameter,
+        )
+        return httpx.Request(
+            "POST",
+            route.base_url + PATH,
+            headers={
+                "authorization": f"Bearer {route.credential}",
+                "content-type": "application/json",
+                "accept": "text/event-stream" if call.is_stream else "application/json",
+                "accept-encoding": "identity",
+                "user-agent": "relay",
+            },
+            content=content,
+            extensions={"timeout": {"connect": self._settings.connect_seconds}},
+        )
+
+
+def _refused(error: UpstreamError) -> AttemptFailed:
+    """Return what an upstream's refusal means: for the client if the request is at fault, else for the next channel."""
+    if error.is_client_fault:
+        refusal = InvalidRequest(
+            error.code or "upstream_rejected",
+            param=error.param,
+            wording="upstream_rejected",
+            status=error.status or 400,
+        )
+        return AttemptFailed(refusal, kind=error.kind, is_final=True, may_be_billed=False)
+    invalid = error.kind == "invalid"
+    failure = UpstreamFailed("upstream_invalid_response" if invalid else "upstream_error")
+    return AttemptFailed(failure, kind=error.kind, is_final=False, may_be_billed=invalid)
+
+
+def _name(error: httpx.TransportError) -> str:
+    if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+        return "connect_timeout"
+    if isinstance(error, httpx.TimeoutException):
+        return "timeout"
+    return "refused" if isinstance(error, _NEVER_SENT) else "disconnected"
+
+
+async def _read(response: httpx.Response, limit: int) -> bytes | None:
+    """Return the whole body, None when it is longer than `limit` bytes."""
+    parts = []
+    size = 0
+    async for part in _chunks(response):
+        size += len(part)
+        if size > limit:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
+    stream = response.stream
+    assert isinstance(stream, httpx.AsyncByteStream)
+    return stream.__aiter__()
