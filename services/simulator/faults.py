@@ -1,0 +1,76 @@
+"""Errors as providers shape them, and their way into a body or a stream."""
+
+from http.client import responses
+
+import msgspec
+
+from services.simulator.behaviour import Behaviour
+from services.simulator.chat import Event
+
+# The `type` and `code` of OpenAI's errors by status; every other status is the server's fault.
+KINDS: dict[int, tuple[str, str]] = {
+    400: ("invalid_request_error", "invalid_value"),
+    401: ("authentication_error", "invalid_api_key"),
+    402: ("insufficient_quota", "insufficient_balance"),
+    403: ("permission_error", "model_not_allowed"),
+    404: ("invalid_request_error", "model_not_found"),
+    405: ("invalid_request_error", "method_not_allowed"),
+    413: ("invalid_request_error", "request_too_large"),
+    422: ("invalid_request_error", "invalid_value"),
+    429: ("rate_limit_error", "rate_limit_exceeded"),
+}
+SERVER_FAULT = ("server_error", "internal_error")
+CONTENT_TYPES = {"html": "text/html; charset=utf-8", "text": "text/plain; charset=utf-8"}
+
+
+def status_of(behaviour: Behaviour) -> int:
+    """Return the status of the error that the behaviour asks for."""
+    return behaviour.status or (401 if behaviour.echo_secret else 500)
+
+
+def phrase(status: int) -> str:
+    """Return the reason phrase of a status."""
+    return responses.get(status, "Error")
+
+
+def body(behaviour: Behaviour, api_key: str) -> bytes:
+    """Return the error of the behaviour in its shape."""
+    status = status_of(behaviour)
+    message = f"Simulated error with status {status}."
+    if behaviour.echo_secret:
+        message += f" Incorrect API key provided: {api_key}."
+    if behaviour.err_shape == "openai":
+        return openai_body(status, message, behaviour.code)
+    if behaviour.err_shape == "detail":
+        return msgspec.json.encode({"detail": message})
+    if behaviour.err_shape == "html":
+        title = f"{status} {phrase(status)}"
+        return (
+            f"<html><head><title>{title}</title></head><body><h1>{title}</h1>{message}</body></html>".encode()
+        )
+    return message.encode() if behaviour.err_shape == "text" else b""
+
+
+def openai_body(status: int, message: str, code: str | None = None, param: str | None = None) -> bytes:
+    """Return an error in OpenAI's shape: an object `error` with `message`, `type`, `param` and `code`."""
+    kind, usual_code = KINDS.get(status, SERVER_FAULT)
+    return msgspec.json.encode(
+        {"error": {"message": message, "type": kind, "param": param, "code": code or usual_code}}
+    )
+
+
+def into_stream(events: list[Event], behaviour: Behaviour, error: bytes) -> list[Event]:
+    """Return the events with the error at the place `err_in` names, and nothing after it.
+
+    A place that the stream never reaches leaves the events as they are.
+    """
+    place, _, count = (behaviour.err_in or "").partition(":")
+    kept = 0
+    if place == "mid":
+        kept = next((at + 1 for at, event in enumerate(events) if event.tokens >= int(count)), len(events))
+    elif place == "after_finish":
+        kept = max(at + 1 for at, event in enumerate(events) if event.label == "finish")
+    if kept == len(events):
+        return events
+    tokens = events[kept - 1].tokens if kept else 0
+    return [*events[:kept], Event(label="error", data=error, tokens=tokens)]
