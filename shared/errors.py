@@ -184,4 +184,8 @@ def from_body(body: ErrorBody) -> RelayError:
     family = FAMILY.get(body.kind)
     if family is None:
         return Internal("internal_error")
-    return family(body.code, param=body.param, retry_after_seconds=body.retry_after_seconds, **body.details)
+    error = family(
+        body.code, param=body.param, retry_after_seconds=body.retry_after_seconds, wording=body.wording
+    )
+    error.details.update(body.details)
+    return error

@@ -15,6 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import FrameType
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -22,14 +23,17 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ExceptionHandler
 
 from shared import log as relay_log
 from shared.bus import Bus
 from shared.errors import Unavailable
 from shared.metrics import CONTENT_TYPE, Metrics
-from shared.settings import Settings
+from shared.settings import Settings, T
 
 START_SECONDS = 30.0  # how long a service waits for the bus and the database before it gives up
+BACKLOG = 4096
+PEER_SECONDS = 90.0  # how long a connection may take nothing of what is sent to it
 GRACE_SECONDS = 5.0  # beyond drain_seconds, for the last words of streams that were cut
 
 log = logging.getLogger(__name__)
@@ -58,6 +62,7 @@ def build(
     *,
     routes: Sequence[BaseRoute] = (),
     checks: Sequence[Check] = (),
+    exception_handlers: Mapping[Any, ExceptionHandler] | None = None,
 ) -> Starlette:
     """Return the application: `routes`, and `/healthz`, `/readyz`, `/metrics`.
 
@@ -98,10 +103,11 @@ def build(
             *routes,
         ],
         lifespan=lifespan,
+        exception_handlers=exception_handlers,
     )
 
 
-def run(name: str, create_app: Callable[[Settings, Bus], Starlette], settings: Settings) -> None:
+def run(name: str, create_app: Callable[[T, Bus], Starlette], settings: T) -> None:
     """Run a service until a signal ends it; the process then exits, with 1 when the start failed or the bus was lost."""
     relay_log.configure(name, settings.log_level)
     bus = Bus(settings, party=name)
@@ -122,13 +128,14 @@ async def _serve(app: Starlette, bus: Bus, settings: Settings) -> bool:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # whose X-Forwarded-For is believed is the edge's decision, not the server's
         date_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(settings.drain_seconds + GRACE_SECONDS),
-        backlog=4096,
+        backlog=BACKLOG,
     )
     server = _Server(config, app)
-    sockets = [socket.socket(fileno=settings.listen_fd)] if settings.listen_fd >= 0 else None
+    sockets = [_listener(settings)]
     watch = asyncio.create_task(_end_with_the_bus(bus, server))
     gc.freeze()  # what was imported lives as long as the process: spare the collector from walking it
     try:
@@ -136,6 +143,17 @@ async def _serve(app: Starlette, bus: Bus, settings: Settings) -> bool:
     finally:
         watch.cancel()
     return server.started and not server.is_bus_lost
+
+
+def _listener(settings: Settings) -> socket.socket:
+    if settings.listen_fd >= 0:
+        listener = socket.socket(fileno=settings.listen_fd)
+    else:
+        listener = socket.create_server((settings.host, settings.port), backlog=BACKLOG)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # A peer that takes nothing for so long is gone, also when it still answers probes with a closed window.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(PEER_SECONDS * 1000))
+    return listener
 
 
 class _Server(uvicorn.Server):

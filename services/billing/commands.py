@@ -5,7 +5,8 @@ A `Command` is one element of the JSON array that the function takes; an `Answer
 
 import msgspec
 
-from services.billing.charging import decide
+from services.billing.charging import AbortPolicy, Evidence, Outcome, decide
+from services.billing.pricing import Units
 from shared.contracts import billing
 from shared.errors import (
     Conflict,
@@ -151,23 +152,33 @@ def extended(request: billing.Extend, answer: Answer) -> billing.Extended:
 
 def settle(request: billing.Settle) -> Command:
     """Return the command of a settlement: what is charged follows from the evidence by the table C1…C9."""
-    decision = decide(request)
+    charge = decide(
+        Evidence(
+            outcome=Outcome(request.outcome),
+            is_upstream_accepted=request.is_upstream_accepted,
+            reported=None if request.usage is None else _units(request.usage),
+            delivered=_units(request.delivered),
+            abort_policy=AbortPolicy(request.abort_policy),
+            input_tokens_bound=request.input_tokens_bound,
+            output_tokens_bound=request.output_tokens_bound,
+        )
+    )
     return Command(
         op="settle",
         id=request.request_id,
         account_id=request.account_id,
         attempt=request.attempt,
-        rule=decision.rule,
+        rule=charge.rule.value,
         outcome=request.outcome,
-        is_estimated=decision.is_estimated,
+        is_estimated=charge.is_estimated,
         is_upstream_accepted=request.is_upstream_accepted,
-        is_charged=decision.is_charged,
-        writeoff_cause=decision.writeoff_cause,
-        input_tokens=decision.usage.input_tokens,
-        cache_read_tokens=decision.usage.cache_read_tokens,
-        cache_write_tokens=decision.usage.cache_write_tokens,
-        output_tokens=decision.usage.output_tokens,
-        reasoning_tokens=decision.usage.reasoning_tokens,
+        is_charged=charge.is_charged,
+        writeoff_cause=charge.writeoff_cause,
+        input_tokens=charge.units.input_tokens,
+        cache_read_tokens=charge.units.cache_read_tokens,
+        cache_write_tokens=charge.units.cache_write_tokens,
+        output_tokens=charge.units.output_tokens,
+        reasoning_tokens=charge.units.reasoning_tokens,
         channel=request.channel,
         witness=request.witness,
     )
@@ -237,3 +248,13 @@ def _unexpected(answer: Answer) -> RelayError:
 def _check(name: str, value: int, least: int, most: int) -> None:
     if not least <= value <= most:
         raise InvalidRequest("invalid_value", param=name, problem=f"{name} must be from {least} to {most}")
+
+
+def _units(usage: billing.Usage) -> Units:
+    return Units(
+        input_tokens=usage.input_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+    )

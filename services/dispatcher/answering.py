@@ -28,10 +28,8 @@ from shared.errors import (
     UpstreamTimeout,
 )
 from shared.metrics import Metrics
+from shared.settlement import settle
 
-SETTLE_PATIENCE_SECONDS = 60.0
-SETTLE_RETRY_SECONDS = 0.5
-SETTLE_RETRY_SECONDS_MAX = 5.0
 CLIENT_REASONS = frozenset({"client_gone", "client_stalled"})
 FAILOVER_RETRY_SECONDS = 1.0
 
@@ -63,7 +61,10 @@ class Answering:
             may_be_billed=evidence.may_be_billed,
         )
         await attempt.end(_encode(tail))
-        ended = await self._settle(attempt, call, claim)
+        void = billing.Void(
+            request_id=_request_id(attempt), account_id=call.account_id, reason="not_accepted_upstream"
+        )
+        ended = await settle(self._bus, claim or void)
         await attempt.finish(b"" if ended is None else _encode(ended))
 
     async def _run(self, attempt: Attempt, call: ChatCall, evidence: Evidence) -> RelayError | None:
@@ -130,36 +131,6 @@ class Answering:
         if isinstance(failure.error, UpstreamFailed) and not evidence.may_be_billed:
             failure.error.retry_after_seconds = FAILOVER_RETRY_SECONDS
         raise failure.error
-
-    async def _settle(
-        self, attempt: Attempt, call: ChatCall, claim: billing.Settle | None
-    ) -> billing.Ended | None:
-        """Return how the hold ended; None when billing did not confirm in a minute: the edge and the lease are left."""
-        void = billing.Void(
-            request_id=_request_id(attempt), account_id=call.account_id, reason="not_accepted_upstream"
-        )
-        loop = asyncio.get_running_loop()
-        give_up = loop.time() + SETTLE_PATIENCE_SECONDS
-        pause = SETTLE_RETRY_SECONDS
-        while True:
-            try:
-                if claim is None:
-                    return await self._bus.call(billing.VOID, void)
-                return await self._bus.call(billing.SETTLE, claim)
-            except Unavailable:
-                if loop.time() > give_up:
-                    log.error(
-                        "billing did not confirm a settlement", extra={"request_id": attempt.request_id}
-                    )
-                    return None
-            except (Conflict, Internal, NotFound) as error:
-                log.error(
-                    "billing refused a settlement",
-                    extra={"request_id": attempt.request_id, "reason": error.code},
-                )
-                return None
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
-            pause = min(pause * 2, SETTLE_RETRY_SECONDS_MAX)
 
 
 def _given_up(reason: str, call: ChatCall, evidence: Evidence) -> RelayError:

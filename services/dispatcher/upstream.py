@@ -59,6 +59,8 @@ class Evidence:
             attempt=attempt,
             outcome=self.outcome,
             is_upstream_accepted=True,
+            input_tokens_bound=call.input_tokens_bound,
+            output_tokens_bound=call.output_tokens_granted * call.choices,
             usage=None
             if usage is None
             else billing.Usage(
@@ -68,7 +70,6 @@ class Evidence:
                 output_tokens=usage.output_tokens,
                 reasoning_tokens=usage.reasoning_tokens,
             ),
-            is_usage_implausible=usage is not None and usage.is_implausible,
             delivered=billing.Usage(
                 input_tokens=math.ceil(call.input_tokens_bound / BYTES_PER_TOKEN),
                 output_tokens=math.ceil(self.text_bytes / BYTES_PER_TOKEN),

@@ -2,7 +2,7 @@
 
 from shared.bus.bus import Bus
 from shared.bus.callees import Attempt, Callees
-from shared.bus.callers import Answer, Callers
+from shared.bus.callers import Answer, Callers, Idle
 from shared.bus.link import MESSAGE_BYTES_MAX, Link, Message
 
-__all__ = ["MESSAGE_BYTES_MAX", "Answer", "Attempt", "Bus", "Callees", "Callers", "Link", "Message"]
+__all__ = ["MESSAGE_BYTES_MAX", "Answer", "Attempt", "Bus", "Callees", "Callers", "Idle", "Link", "Message"]

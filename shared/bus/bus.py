@@ -13,7 +13,7 @@ from typing import Self
 import msgspec
 from nats.aio.subscription import Subscription
 
-from shared.bus.link import Link, Message
+from shared.bus.link import MESSAGE_BYTES_MAX, Link, Message
 from shared.contracts.call import Call, Event, M, Q, R
 from shared.errors import ErrorBody, Internal, RelayError, Unavailable, from_body
 from shared.settings import Settings
@@ -36,10 +36,15 @@ class Bus:
         self.streams = Link(servers, party=party, user=user, password=password, name=f"{party}-streams")
         self._serving: list[Subscription] = []
         self._running: set[asyncio.Task[None]] = set()
+        self._has_stopped = False
 
     async def __aenter__(self) -> Self:
         await self.control.open()
-        await self.streams.open()
+        try:
+            await self.streams.open()
+        except Unavailable:
+            await self.control.close()
+            raise
         return self
 
     async def __aexit__(
@@ -74,7 +79,10 @@ class Bus:
             raise Unavailable("service_unavailable", retry_after_seconds=2, part=call.owner)
         if answer.error is not None:
             raise from_body(_error_decoder.decode(answer.error))
-        return msgspec.msgpack.decode(answer.payload, type=call.reply)
+        try:
+            return msgspec.msgpack.decode(answer.payload, type=call.reply)
+        except msgspec.MsgspecError as error:
+            raise Internal("internal_error") from error
 
     async def publish(self, event: Event[M], message: M) -> None:
         """Tell `message` to whoever listens at this moment. Raises: Unavailable when the bus is away."""
@@ -88,7 +96,7 @@ class Bus:
         decoder = msgspec.msgpack.Decoder(call.request)
 
         async def receive(message: Message) -> None:
-            if len(self._running) >= HANDLERS_MAX:
+            if self._has_stopped or len(self._running) >= HANDLERS_MAX:
                 await self._answer_error(message, Unavailable("overloaded", retry_after_seconds=1))
                 return
             task = asyncio.create_task(self._handle(message, decoder, handler))
@@ -108,10 +116,9 @@ class Bus:
 
     async def stop_serving(self, *, timeout_seconds: float) -> int:
         """Take no new calls, let the running ones answer for at most `timeout_seconds`; return how many were cut off."""
-        for subscription in self._serving:
-            if self.control.is_connected:
-                await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
+        await asyncio.gather(*(self.control.end(subscription) for subscription in self._serving))
         self._serving.clear()
+        self._has_stopped = True  # a subscription that ended while the bus was away comes back with it
         if not self._running:
             return 0
         _, unfinished = await asyncio.wait(self._running, timeout=timeout_seconds)
@@ -136,6 +143,10 @@ class Bus:
             log.exception("the handler of %s failed", message.subject)
             await self._answer_error(message, Internal("internal_error"))
         else:
+            if len(reply) > MESSAGE_BYTES_MAX:
+                log.error("the answer on %s is too large: %d bytes", message.subject, len(reply))
+                await self._answer_error(message, Internal("internal_error"))
+                return
             await self._answer(message, reply, is_error=False)
 
     async def _answer_error(self, message: Message, error: RelayError) -> None:

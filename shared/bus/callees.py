@@ -120,8 +120,8 @@ class Callees(Endpoint):
     async def drain(self, *, timeout_seconds: float) -> int:
         """Take no new calls; let the running ones end for at most `timeout_seconds`, then cut them. Return how many were cut."""
         self._is_draining = True
-        if self._queue is not None and self._link.is_connected:
-            await self._queue.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
+        if self._queue is not None:
+            await self._link.end(self._queue)
         if self._serving:
             await asyncio.wait(self._serving, timeout=timeout_seconds)
         cut = list(self._serving)

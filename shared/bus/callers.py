@@ -3,6 +3,8 @@
 import asyncio
 from collections import deque
 
+import msgspec
+
 from shared.bus.bus import Bus
 from shared.bus.endpoint import Endpoint, unix_ms
 from shared.contracts import dispatcher
@@ -28,7 +30,12 @@ REOPEN_SHARE = (
 )
 REOPEN_BURST = 20.0
 
-AnswerEvent = Started | Received | Ended | Failed
+
+class Idle(msgspec.Struct, frozen=True):
+    """Nothing has happened for a while; pushed by the reader's own timer."""
+
+
+AnswerEvent = Started | Received | Ended | Failed | Idle
 
 
 class Answer:

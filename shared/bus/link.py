@@ -6,6 +6,8 @@ What it adds to nats-py 2.16 and why:
 - headers and payload together are checked against our own limit: the server answers a larger message by closing the
   connection for good;
 - a connection that closed for good sets `closed`, and the process ends: a service without its bus is not alive;
+- connecting gives up after a time: nats-py tries for ever once it may reconnect for ever;
+- a flush covers what is pending: nats-py sends its PING past it, and then a drained subscription loses messages;
 - requests use one wildcard inbox with a dictionary of futures, and always have a deadline.
 """
 
@@ -27,8 +29,9 @@ MESSAGE_BYTES_MAX = (
     768 * 1024
 )  # below the server's default max_payload of 1 MiB, with room for a frame's head
 PING_SECONDS = 5
-FLUSH_SECONDS = 2.0
-CONNECT_SECONDS = 2
+FLUSH_SECONDS = 2
+CONNECT_SECONDS = 2  # for one attempt at one server
+OPEN_SECONDS = 5.0
 _PENDING_BYTES = 8 * 1024 * 1024
 _NO_RESPONDERS = "503"
 
@@ -45,6 +48,13 @@ class Message(msgspec.Struct, frozen=True):
     is_unanswered: bool = False
 
 
+class _Client(Client):
+    async def flush(self, timeout: int = FLUSH_SECONDS) -> None:
+        """Return when the server has seen everything sent so far: the first round trip lets the flusher write it."""
+        await super().flush(timeout)
+        await super().flush(timeout)
+
+
 class Link:
     """One connection of a party. Enter it to connect; leaving it closes it."""
 
@@ -54,13 +64,13 @@ class Link:
         self._user = user
         self._password = password
         self._name = name
-        self._client = Client()
+        self._client = _Client()
         self._inbox = f"{INBOX_PREFIX}.{party}.{process_id()}"
         self._asked = 0
         self._waiting: dict[str, asyncio.Future[Message]] = {}
         self._reconnected: list[Callable[[], Awaitable[None]]] = []
-        self._is_closing = False
-        self.closed = asyncio.Event()
+        self._is_open = False
+        self.closed = asyncio.Event()  # set when the connection ends for good and we did not end it
         self.errors_total = 0
 
     @property
@@ -69,32 +79,22 @@ class Link:
         return bool(self._client.is_connected)
 
     async def open(self) -> None:
-        """Connect and listen on the inbox. Raises: Unavailable when no server answers within the connect time."""
+        """Connect and listen on the inbox. Raises: Unavailable when no server lets us in; it may then be called again."""
+        self._client = _Client()
         try:
-            await self._client.connect(
-                servers=self._servers,
-                name=self._name,
-                user=self._user or None,
-                password=self._password or None,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.25,  # type: ignore[arg-type]  # seconds; a float works, the annotation is too narrow
-                connect_timeout=CONNECT_SECONDS,
-                ping_interval=PING_SECONDS,
-                max_outstanding_pings=2,
-                pending_size=_PENDING_BYTES,
-                flush_timeout=FLUSH_SECONDS,
-                allow_reconnect=True,
-                error_cb=self._on_error,
-                closed_cb=self._on_closed,
-                reconnected_cb=self._on_reconnected,
-            )
-        except (TimeoutError, nats_errors.Error, OSError) as error:
+            async with asyncio.timeout(OPEN_SECONDS):
+                await self._connect()
+        except TimeoutError as error:
+            await self._client.close()
             raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS") from error
+        except (nats_errors.Error, OSError) as error:
+            raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS") from error
+        self._is_open = True
         await self.subscribe(self._inbox + ".*", self._on_reply)
 
     async def close(self) -> None:
         """Flush what was published and close. Never raises for a server that is already away."""
-        self._is_closing = True
+        self._is_open = False
         if self._client.is_connected:
             try:
                 await self._client.flush(timeout=1)
@@ -143,10 +143,20 @@ class Link:
 
         return await self._client.subscribe(subject, queue=queue, cb=receive)
 
+    async def end(self, subscription: Subscription) -> None:
+        """Hear what the server has already sent to `subscription`, then no more. Never raises for a bus that is away."""
+        if not self._client.is_connected:
+            return
+        try:
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
+        except (TimeoutError, nats_errors.Error) as error:
+            log.warning("a subscription did not end in order: %s", type(error).__name__)
+
     async def flush(self) -> None:
         """Return when the server has seen everything sent so far, also every subscription."""
         try:
-            await self._client.flush(timeout=int(FLUSH_SECONDS))
+            await self._client.flush()
         except nats_errors.Error as error:
             raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS") from error
 
@@ -167,6 +177,25 @@ class Link:
             timer.cancel()
             del self._waiting[inbox]
 
+    async def _connect(self) -> None:
+        await self._client.connect(
+            servers=self._servers,
+            name=self._name,
+            user=self._user or None,
+            password=self._password or None,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.25,  # type: ignore[arg-type]  # seconds; a float works, the annotation is too narrow
+            connect_timeout=CONNECT_SECONDS,
+            ping_interval=PING_SECONDS,
+            max_outstanding_pings=2,
+            pending_size=_PENDING_BYTES,
+            flush_timeout=FLUSH_SECONDS,
+            allow_reconnect=True,
+            error_cb=self._on_error,
+            closed_cb=self._on_closed,
+            reconnected_cb=self._on_reconnected,
+        )
+
     async def _on_reply(self, message: Message) -> None:
         future = self._waiting.get(message.subject)
         if future is not None and not future.done():
@@ -178,15 +207,14 @@ class Link:
         if isinstance(error, RelayError):
             log.error("a bus callback failed: %s", error.code)
         elif isinstance(error, nats_errors.Error | OSError):
-            if not self._is_closing:
-                log.warning("bus connection %s: %s", self._name, type(error).__name__)
+            log.warning("bus connection %s: %s", self._name, str(error) or type(error).__name__)
         else:
             log.error("a bus callback failed", exc_info=error)
 
     async def _on_closed(self) -> None:
-        if not self._is_closing:
+        if self._is_open:
             log.critical("the bus connection %s is closed for good", self._name)
-        self.closed.set()
+            self.closed.set()
 
     async def _on_reconnected(self) -> None:
         log.info("the bus connection %s is back", self._name)

@@ -65,6 +65,7 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
     """The evidence of how a request ended. Billing decides the charge from it by the declared table C1…C9.
 
     `usage` is what the upstream reported, None when it said nothing; `delivered` is our own estimate of what the client got.
+    The bounds are those of the hold, over all choices: a usage far beyond them is not believed.
     """
 
     request_id: str
@@ -72,8 +73,9 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     outcome: Outcome
     is_upstream_accepted: bool
+    input_tokens_bound: int
+    output_tokens_bound: int
     usage: Usage | None = None
-    is_usage_implausible: bool = False
     delivered: Usage = Usage()
     abort_policy: AbortPolicy = "estimate"
     channel: str = ""

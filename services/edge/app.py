@@ -1,0 +1,123 @@
+"""The edge's wiring, and its whole HTTP surface on one screen."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from services.edge.chat import ChatEndpoint, language_in
+from services.edge.errors import render
+from services.edge.models import Models, ModelsEndpoint
+from services.edge.principals import Principals
+from services.edge.relay import Relay
+from services.edge.settings import EdgeSettings
+from shared.bus import Bus, Callers
+from shared.errors import Internal, MethodNotAllowed, NotFound, RelayError, Unavailable
+from shared.ids import uuid7
+from shared.metrics import Metrics
+from shared.service import Life, build
+
+# The commonest mistakes with a base URL: without the version, and with the version twice.
+PREFIXES = ("/v1", "", "/v1/v1")
+_UNFINISHED = "ASGI callable returned without completing response."
+
+
+class Mounted:
+    """A route whose endpoint exists once the service has started."""
+
+    def __init__(self) -> None:
+        self.app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        assert self.app is not None, "the listener opens after the start"
+        await self.app(scope, receive, send)
+
+
+def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
+    """Return the edge as an application."""
+    # A broken answer is left unfinished on purpose, and counted; the server need not call it an error.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: record.getMessage() != _UNFINISHED)
+    chat, models = Mounted(), Mounted()
+
+    @asynccontextmanager
+    async def opened(life: Life, metrics: Metrics) -> AsyncIterator[Mapping[str, object]]:
+        async with AsyncExitStack() as stack:
+            callers = await stack.enter_async_context(Callers(bus))
+            relay = Relay(bus, callers, settings)
+            principals = Principals(bus, cache_seconds=settings.key_cache_seconds)
+            known = Models(bus)
+            await principals.listen()
+            await known.listen()
+            await relay.lease.begin()
+            for work in (relay.lease.run(), _cut_when_drained(life, relay, settings.drain_seconds)):
+                stack.push_async_callback(_cancelled, asyncio.create_task(work))
+            metrics.gauge("edge_streams", "Requests being answered").set_function(lambda: relay.running)
+            metrics.gauge("edge_lost_peers", "Dispatchers lost with running streams").set_function(
+                lambda: callers.lost_peers_total
+            )
+            chat.app = ChatEndpoint(relay, principals, settings, metrics)
+            models.app = ModelsEndpoint(known, principals, settings.default_language)
+            yield {}
+            await relay.finish(timeout_seconds=settings.drain_seconds)
+
+    async def on_http_error(request: Request, error: Exception) -> Response:
+        return _error_response(settings, request, _translated(request, error))
+
+    async def on_fault(request: Request, error: Exception) -> Response:
+        # The edge's last resort: Starlette logs the exception; the client learns only that it was ours.
+        return _error_response(settings, request, Internal("internal_error"))
+
+    return build(
+        bus,
+        opened,
+        routes=_routes(chat, models),
+        exception_handlers={HTTPException: on_http_error, Exception: on_fault},
+    )
+
+
+def _routes(chat: ASGIApp, models: ASGIApp) -> list[BaseRoute]:
+    return [
+        route
+        for prefix in PREFIXES
+        for route in (
+            Route(prefix + "/chat/completions", chat, methods=["POST"]),
+            Route(prefix + "/models", models, methods=["GET"]),
+            Route(prefix + "/models/{model:path}", models, methods=["GET"]),
+        )
+    ]
+
+
+def _translated(request: Request, error: Exception) -> RelayError:
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        return MethodNotAllowed("method_not_allowed", method=request.method, allowed=allowed)
+    if isinstance(error, HTTPException) and error.status_code == 404:
+        return NotFound("unknown_url", method=request.method, path=request.scope["path"][:200])
+    return Internal("internal_error")
+
+
+def _error_response(settings: EdgeSettings, request: Request, error: RelayError) -> Response:
+    language = language_in(request.scope, settings.default_language)
+    status, headers, body = render(error, language=language, request_id=str(uuid7()))
+    response = Response(body, status)
+    response.raw_headers = list(headers)
+    return response
+
+
+async def _cut_when_drained(life: Life, relay: Relay, drain_seconds: float) -> None:
+    await life.stopping.wait()
+    await asyncio.sleep(drain_seconds)
+    await relay.cut_all(Unavailable("stream_interrupted"))
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

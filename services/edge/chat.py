@@ -1,0 +1,276 @@
+"""`POST /v1/chat/completions`: one request over HTTP, plain or as server-sent events.
+
+What the client sees follows from three rules. The status is not sent before the answer has begun, so that a refusal is a real
+status; only a stream that has been silent for `status_held_seconds` gets its 200 early, and keep-alive comments from then on. `[DONE]`
+is written only when every byte up to the end has arrived. What breaks after the status ends with an error event, no `[DONE]`,
+and a body that is not finished, so that it looks as broken as it is.
+"""
+
+import asyncio
+import time
+from uuid import UUID
+
+from starlette.types import Receive, Scope, Send
+
+from services.edge import openai
+from services.edge.addresses import client_address, is_allowed
+from services.edge.body import ClientGone, discard_body, read_body
+from services.edge.errors import Language, event, language_of, render
+from services.edge.principals import Principals
+from services.edge.relay import Exchange, Relay
+from services.edge.settings import EdgeSettings
+from shared.bus import Idle
+from shared.contracts.auth import Principal
+from shared.errors import Forbidden, Internal, RelayError
+from shared.ids import uuid7
+from shared.metrics import Metrics
+from shared.stream.actions import Ended, Failed, Received, Started
+
+DONE = b"data: [DONE]\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
+STREAM_TYPE = b"text/event-stream; charset=utf-8"
+CHECK_SECONDS_MAX = 5.0
+DISCARD_SECONDS = 10.0
+
+
+class ChatEndpoint:
+    """The route as an ASGI application."""
+
+    def __init__(
+        self, relay: Relay, principals: Principals, settings: EdgeSettings, metrics: Metrics
+    ) -> None:
+        self._relay = relay
+        self._principals = principals
+        self._settings = settings
+        self._requests = metrics.counter(
+            "edge_requests_total",
+            "Requests by route and status; 0 when the client left first",
+            "route",
+            "status",
+        )
+        self._first_byte = metrics.seconds(
+            "edge_first_byte_seconds", "From the request to the first byte of its answer"
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        started_at = time.perf_counter()
+        request_id = uuid7()
+        language = language_in(scope, self._settings.default_language)
+        status = 0
+        is_received = False
+        try:
+            principal = await self._caller(scope)
+            body = await read_body(
+                receive,
+                scope["headers"],
+                limit_bytes=self._settings.body_bytes_max,
+                total_seconds=self._settings.body_seconds_max,
+            )
+            is_received = True
+            request = openai.parse(body)
+            exchange = await self._relay.open(request_id, principal, request, body)
+            client = _Client(exchange, send, request_id, language, self._settings)
+            try:
+                await client.serve(receive)
+            finally:
+                self._relay.close(exchange, body)
+            status = client.status
+            if client.first_byte_at:
+                self._first_byte.observe(client.first_byte_at - started_at)
+        except RelayError as error:
+            status = await self._refuse(send, error, language, request_id, None if is_received else receive)
+        except ClientGone:
+            pass  # there is nobody to answer, and nothing was begun
+        finally:
+            self._requests.labels(route="chat", status=str(status)).inc()
+
+    async def _refuse(
+        self, send: Send, error: RelayError, language: Language, request_id: UUID, unread: Receive | None
+    ) -> int:
+        """Send `error`; a body that is still on its way is taken and thrown away, or the client would never read this answer."""
+        if unread is None:
+            return await send_error(send, error, language=language, request_id=request_id)
+        status, headers, text = render(error, language=language, request_id=str(request_id))
+        if (b"connection", b"close") not in headers:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": text, "more_body": True})
+        limits = self._settings
+        await discard_body(unread, limit_bytes=limits.body_bytes_max, total_seconds=DISCARD_SECONDS)
+        await send({"type": "http.response.body", "body": b""})
+        return status
+
+    async def _caller(self, scope: Scope) -> Principal:
+        principal = await self._principals.of(scope["headers"])
+        if principal.allowed_addresses and not is_allowed(
+            client_address(scope, self._settings.trusted_proxies), principal.allowed_addresses
+        ):
+            raise Forbidden("ip_not_allowed")
+        return principal
+
+
+def language_in(scope: Scope, default: Language) -> Language:
+    """Return the language that the client wants of those that we have."""
+    for name, value in scope["headers"]:
+        if name == b"accept-language":
+            return language_of(value.decode("latin-1"), default)
+    return default
+
+
+async def send_error(
+    send: Send, error: RelayError, *, language: Language, request_id: UUID, should_retry: bool | None = None
+) -> int:
+    """Send `error` as a whole response; return its status."""
+    status, headers, body = render(
+        error, language=language, request_id=str(request_id), should_retry=should_retry
+    )
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+    return status
+
+
+class _Client:
+    """The client of one exchange: what has been sent to it, and whether it is still there."""
+
+    def __init__(
+        self, exchange: Exchange, send: Send, request_id: UUID, language: Language, settings: EdgeSettings
+    ) -> None:
+        self.status = 0
+        self.first_byte_at = 0.0
+        self._exchange = exchange
+        self._answer = exchange.answer
+        self._is_stream = exchange.call.is_stream
+        self._send = send
+        self._request_id = request_id
+        self._language = language
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._opened_at = self._loop.time()
+        self._sent_at = self._opened_at
+        self._sending_since: float | None = None
+        self._is_gone = False
+        self._is_stalled = False
+        self._task = asyncio.current_task()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def serve(self, receive: Receive) -> None:
+        """Pass the answer on until it ends, breaks, or the client leaves."""
+        watch = self._loop.create_task(self._watch(receive))
+        self._check()
+        try:
+            await self._pass_on()
+        except asyncio.CancelledError:
+            if not self._is_stalled or self._task is None:
+                await self._answer.cancel("edge_stops")
+                raise
+            self._task.uncancel()
+            await self._answer.cancel("client_stalled")
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            watch.cancel()
+
+    async def _pass_on(self) -> None:
+        while True:
+            data: list[bytes] = []
+            for step in await self._answer.next():
+                match step:
+                    case Received():
+                        data.append(step.data)
+                    case Started():
+                        await self._start(step)
+                    case Idle():
+                        await self._keep_alive()
+                    case Ended() | Failed():
+                        await self._end(b"".join(data), *self._exchange.outcome(step))
+                        return
+            if data:
+                await self._write(data[0] if len(data) == 1 else b"".join(data))
+
+    async def _start(self, step: Started) -> None:
+        head = self._exchange.started(step)
+        if self.status == 0:
+            await self._send_head(head.content_type.encode("latin-1"), head.body_bytes)
+
+    async def _send_head(self, content_type: bytes, body_bytes: int | None) -> None:
+        request_id = str(self._request_id).encode()
+        headers = [
+            (b"content-type", content_type),
+            (b"x-request-id", request_id),
+            (b"request-id", request_id),
+        ]
+        if body_bytes is None:
+            headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        else:
+            headers.append((b"content-length", b"%d" % body_bytes))
+        self.status = 200
+        self.first_byte_at = time.perf_counter()
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def _write(self, data: bytes) -> None:
+        """Write to the client; only when it has taken the bytes is their credit given back."""
+        await self._send_body(data, more=True)
+        await self._answer.consumed(len(data))
+
+    async def _send_body(self, data: bytes, *, more: bool) -> None:
+        self._sending_since = self._sent_at = self._loop.time()
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        self._sending_since = None
+
+    async def _end(self, data: bytes, error: RelayError | None, may_be_billed: bool) -> None:
+        if self._is_gone:
+            return
+        if error is None:
+            if self.status == 0:
+                await self._send_error(Internal("internal_error"), may_be_billed)
+                return
+            await self._send_body(data + DONE if self._is_stream else data, more=False)
+            return
+        if self.status == 0:
+            await self._send_error(error, may_be_billed)
+            return
+        # The body is left unfinished on purpose: the server then closes the connection without a final chunk.
+        await self._send_body(data + event(error, self._language) if self._is_stream else data, more=True)
+
+    async def _send_error(self, error: RelayError, may_be_billed: bool) -> None:
+        # A repeat is invited only when this one cannot have cost anything upstream.
+        should_retry = error.retry_after_seconds is not None and not may_be_billed
+        self.status = await send_error(
+            self._send, error, language=self._language, request_id=self._request_id, should_retry=should_retry
+        )
+
+    async def _keep_alive(self) -> None:
+        if not self._is_stream:
+            return
+        if self.status == 0:
+            if self._loop.time() - self._opened_at < self._settings.status_held_seconds:
+                return
+            await self._send_head(STREAM_TYPE, None)
+        await self._send_body(KEEP_ALIVE, more=True)
+
+    async def _watch(self, receive: Receive) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self._is_gone = True
+                await self._answer.cancel("client_gone")
+                return
+
+    def _check(self) -> None:
+        """Look at the clock: has the stream been silent, or has the client stopped reading?"""
+        now = self._loop.time()
+        settings = self._settings
+        if self._sending_since is not None and now - self._sending_since >= settings.client_stall_seconds:
+            self._is_stalled = self._is_gone = True
+            assert self._task is not None
+            self._task.cancel()
+            return
+        held = self.status == 0 and now - self._opened_at >= settings.status_held_seconds
+        if self._sending_since is None and (held or now - self._sent_at >= settings.keep_alive_seconds):
+            self._sent_at = now
+            self._answer.push(Idle())
+        pause = (
+            min(settings.keep_alive_seconds, settings.status_held_seconds, settings.client_stall_seconds) / 2
+        )
+        self._timer = self._loop.call_later(min(pause, CHECK_SECONDS_MAX), self._check)

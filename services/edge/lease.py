@@ -1,0 +1,69 @@
+"""This edge's lease on its holds: as long as it is renewed, running requests keep their money; when it ends, they are cut.
+
+When billing or its database does not answer, running requests go on: nobody can expire their holds either.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from shared.bus import Bus
+from shared.contracts import billing
+from shared.errors import RelayError, Unavailable
+from shared.ids import process_id
+
+START_SECONDS = 30.0
+RETRY_SECONDS = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class Lease:
+    """The lease. `ended` is called with the old id when it has really ended, and a new one begun."""
+
+    def __init__(self, bus: Bus, *, renew_seconds: float, ended: Callable[[str], None]) -> None:
+        self._bus = bus
+        self._renew_seconds = renew_seconds
+        self._ended = ended
+        self._lock = asyncio.Lock()
+        self.id = process_id()
+
+    async def begin(self) -> None:
+        """Take the first lease. Raises: Unavailable when billing does not answer within the time of a start."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + START_SECONDS
+        while True:
+            try:
+                await self.renew()
+                return
+            except Unavailable:
+                if loop.time() > give_up:
+                    raise
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def renew(self) -> None:
+        """Renew the lease, or begin a new one when it has ended. Raises: Unavailable."""
+        async with self._lock:
+            state = await self._bus.call(billing.RENEW_LEASE, billing.Lease(lease_id=self.id))
+            if state.is_live:
+                return
+            old, self.id = self.id, process_id()
+            log.error("the lease of this edge has ended; its running requests are cut")
+            self._ended(old)
+            await self._bus.call(billing.RENEW_LEASE, billing.Lease(lease_id=self.id))
+
+    async def run(self) -> None:
+        """Renew until cancelled."""
+        while True:
+            await asyncio.sleep(self._renew_seconds)
+            try:
+                await self.renew()
+            except Unavailable as error:
+                log.warning("the lease could not be renewed: %s", error)
+
+    async def end(self) -> None:
+        """Give the lease back; called when nothing is held under it any more."""
+        try:
+            await self._bus.call(billing.END_LEASE, billing.Lease(lease_id=self.id))
+        except RelayError as error:
+            log.warning("the lease was not given back and will run out: %s", error.code)

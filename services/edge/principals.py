@@ -1,0 +1,103 @@
+"""Who calls: the key in a request, verified by auth and remembered for a moment.
+
+The memory may say no early; it never says yes for money, since the reserve transaction checks key and account again. An entry
+lives at most `cache_seconds`, and is dropped at once when its key or account changes. What is remembered is found by the whole hashed
+secret, so a wrong secret never meets a right one's entry.
+"""
+
+import time
+from collections import OrderedDict
+from typing import TypeVar
+
+from shared.bus import Bus
+from shared.contracts import auth
+from shared.errors import RelayError, Unauthenticated
+from shared.keys import ParsedKey, parse
+
+ENTRIES_MAX = 10_000
+REFUSALS_MAX = 10_000
+REFUSAL_SECONDS = 2.0
+V = TypeVar("V")
+_KEY_HEADERS = (b"x-api-key", b"api-key")
+
+
+class Principals:
+    """Verifies keys, with a memory."""
+
+    def __init__(self, bus: Bus, *, cache_seconds: float) -> None:
+        self._bus = bus
+        self._cache_seconds = cache_seconds
+        self._known: OrderedDict[ParsedKey, tuple[auth.Principal, float]] = OrderedDict()
+        self._refused: OrderedDict[ParsedKey, tuple[RelayError, float]] = OrderedDict()
+        self._changes = 0
+
+    async def listen(self) -> None:
+        """Hear of changed keys and accounts from now on."""
+        await self._bus.listen(auth.KEY_CHANGED, self._on_key_changed)
+        await self._bus.listen(auth.ACCOUNT_CHANGED, self._on_account_changed)
+
+    async def of(self, headers: list[tuple[bytes, bytes]]) -> auth.Principal:
+        """Return whose key is in `headers`. Raises: Unauthenticated, Forbidden, or Unavailable when auth does not answer."""
+        key = key_in(headers)
+        now = time.monotonic()
+        entry = self._known.get(key)
+        if entry is not None and entry[1] > now:
+            return _unexpired(entry[0])
+        refusal = self._refused.get(key)
+        if refusal is not None and refusal[1] > now:
+            raise refusal[0]
+        changes = self._changes
+        try:
+            principal = await self._bus.call(
+                auth.VERIFY, auth.Verify(key_id=key.id, secret_sha256=key.secret_sha256)
+            )
+        except Unauthenticated as error:
+            _remember(self._refused, key, (error, now + REFUSAL_SECONDS), REFUSALS_MAX)
+            raise
+        if changes == self._changes:  # else the answer may be older than the change
+            _remember(self._known, key, (principal, now + self._cache_seconds), ENTRIES_MAX)
+        return principal
+
+    async def _on_key_changed(self, event: auth.KeyChanged) -> None:
+        self._changes += 1
+        for key in [key for key in self._known if key.id == event.key_id]:
+            del self._known[key]
+        for key in [key for key in self._refused if key.id == event.key_id]:
+            del self._refused[key]
+
+    async def _on_account_changed(self, event: auth.AccountChanged) -> None:
+        self._changes += 1
+        for key in [key for key, (known, _) in self._known.items() if known.account_id == event.account_id]:
+            del self._known[key]
+
+
+def key_in(headers: list[tuple[bytes, bytes]]) -> ParsedKey:
+    """Return the well-formed key of `Authorization: Bearer`, `x-api-key` or `api-key`. Raises: Unauthenticated."""
+    text = b""
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, credential = value.partition(b" ")
+            if scheme.lower() == b"bearer":
+                text = credential.strip()
+                break
+        elif name in _KEY_HEADERS and not text:
+            text = value.strip()
+    if not text:
+        raise Unauthenticated("missing_api_key")
+    key = parse(text.decode("latin-1"))
+    if key is None:
+        raise Unauthenticated("invalid_api_key")
+    return key
+
+
+def _unexpired(principal: auth.Principal) -> auth.Principal:
+    if principal.expires_unix is not None and principal.expires_unix <= time.time():
+        raise Unauthenticated("expired_api_key")
+    return principal
+
+
+def _remember(memory: OrderedDict[ParsedKey, V], key: ParsedKey, value: V, most: int) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    while len(memory) > most:
+        memory.popitem(last=False)

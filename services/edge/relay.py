@@ -1,0 +1,239 @@
+"""The use case: verify → reserve → open → answer → settled. Knows no HTTP.
+
+Every hold that is made here ends: before a dispatcher has accepted, this module voids it; after that the dispatcher settles, and
+when it does not confirm in time this module sends the same claim as the second witness. Should this process die, the
+hold's lease ends. The first commit wins, whoever sent it.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Coroutine
+from uuid import UUID
+
+import msgspec
+
+from services.edge.lease import Lease
+from services.edge.openai import ChatRequest, input_tokens_bound
+from services.edge.settings import EdgeSettings
+from shared.bus import Answer, Bus, Callers
+from shared.contracts import auth, billing, dispatcher
+from shared.errors import Forbidden, Internal, RelayError, Unavailable, from_body
+from shared.settlement import settle
+from shared.stream.actions import Confirmed, Ended, Failed, Failure, Started, Unconfirmed
+
+LEASE_TRIES = 2
+
+log = logging.getLogger(__name__)
+_encode = msgspec.msgpack.Encoder().encode
+_decode_tail = msgspec.msgpack.Decoder(dispatcher.AnswerTail).decode
+_decode_head = msgspec.msgpack.Decoder(dispatcher.AnswerHead).decode
+
+
+class Exchange:
+    """One admitted request and its answer."""
+
+    def __init__(self, request_id: UUID, lease_id: str, call: dispatcher.ChatCall, answer: Answer) -> None:
+        self.request_id = request_id
+        self.lease_id = lease_id
+        self.call = call
+        self.answer = answer
+        self.is_accepted = False  # the head of a good answer was seen
+        self.cut: RelayError | None = None  # set when this side ends the answer, for what the client is told
+
+    def started(self, event: Started) -> dispatcher.AnswerHead:
+        """Take the head of the answer."""
+        self.is_accepted = True
+        return _decode_head(event.head)
+
+    def outcome(self, event: Ended | Failed) -> tuple[RelayError | None, bool]:
+        """Return the error that ended the answer, None if it is complete, and whether an attempt can have been billed."""
+        if isinstance(event, Failed):
+            return self._failure(event), event.has_accept
+        words = _decode_tail(event.tail)
+        return (None if words.error is None else from_body(words.error)), words.may_be_billed
+
+    def _failure(self, event: Failed) -> RelayError:
+        if self.cut is not None:
+            return self.cut
+        if event.reason in (Failure.BUSY, Failure.NO_RESPONDERS, Failure.NO_ACCEPT):
+            return Unavailable("service_unavailable", retry_after_seconds=2, part="dispatcher")
+        return Unavailable("stream_interrupted")
+
+
+class Relay:
+    """Runs exchanges, and sees each of their holds to its end."""
+
+    def __init__(self, bus: Bus, callers: Callers, settings: EdgeSettings) -> None:
+        self._bus = bus
+        self._callers = callers
+        self._settings = settings
+        self._exchanges: dict[UUID, Exchange] = {}
+        self._endings: set[asyncio.Task[None]] = set()
+        self._body_bytes = 0
+        self.lease = Lease(bus, renew_seconds=settings.lease_renew_seconds, ended=self._on_lease_ended)
+
+    @property
+    def running(self) -> int:
+        """How many answers are under way."""
+        return len(self._exchanges)
+
+    async def open(
+        self, request_id: UUID, principal: auth.Principal, request: ChatRequest, body: bytes
+    ) -> Exchange:
+        """Admit the request and send it to a dispatcher; the caller then reads `answer` and calls `close` in the end.
+
+        Raises: Forbidden, NotFound, InsufficientFunds, RateLimited, Unauthenticated or Unavailable. Nothing is held then.
+        """
+        if principal.allowed_models and request.model not in principal.allowed_models:
+            raise Forbidden("model_not_allowed", param="model", model=request.model)
+        if len(self._exchanges) >= self._settings.streams_max or (
+            self._body_bytes and self._body_bytes + len(body) > self._settings.body_memory_bytes
+        ):
+            raise Unavailable("overloaded", retry_after_seconds=1)
+        self._body_bytes += len(body)
+        try:
+            return await self._open(request_id, principal, request, body)
+        except BaseException:
+            self._body_bytes -= len(body)
+            raise
+
+    def close(self, exchange: Exchange, body: bytes) -> None:
+        """Forget an exchange whose answer is over or was given up; its hold is seen to its end without it."""
+        self._exchanges.pop(exchange.request_id, None)
+        self._body_bytes -= len(body)
+        self._spawn(self._see_settled(exchange))
+
+    async def cut_all(self, error: RelayError) -> None:
+        """End every running answer visibly."""
+        for exchange in list(self._exchanges.values()):
+            exchange.cut = error
+            await exchange.answer.cancel("edge_stops")
+
+    async def finish(self, *, timeout_seconds: float) -> None:
+        """Wait until every hold has been seen to its end, for at most `timeout_seconds`; what is left expires."""
+        if self._endings:
+            _, left = await asyncio.wait(self._endings, timeout=timeout_seconds)
+            if left:
+                log.error("holds are left to their lease", extra={"holds": len(left)})
+        if not self._endings:
+            await self.lease.end()
+
+    async def _open(
+        self, request_id: UUID, principal: auth.Principal, request: ChatRequest, body: bytes
+    ) -> Exchange:
+        bound = input_tokens_bound(len(body), request)
+        hold, lease_id = await self._reserve(request_id, principal, request, body, bound)
+        call = dispatcher.ChatCall(
+            account_id=principal.account_id,
+            model=request.model,
+            is_stream=request.is_stream,
+            include_usage=request.include_usage,
+            output_tokens_granted=hold.output_tokens_granted,
+            choices=request.choices,
+            input_tokens_bound=bound,
+            deadline_seconds=self._settings.request_seconds_max,
+        )
+        try:
+            answer = await self._callers.open(
+                request_id=request_id.hex,
+                head=_encode(call),
+                body=body,
+                deadline_seconds=self._settings.request_seconds_max,
+            )
+        except BaseException:
+            self._void(request_id, principal.account_id, "not_opened")
+            raise
+        exchange = Exchange(request_id, lease_id, call, answer)
+        self._exchanges[request_id] = exchange
+        return exchange
+
+    async def _reserve(
+        self, request_id: UUID, principal: auth.Principal, request: ChatRequest, body: bytes, bound: int
+    ) -> tuple[billing.Hold, str]:
+        fingerprint = hashlib.blake2b(body, digest_size=16).hexdigest()
+        for left in reversed(range(LEASE_TRIES)):
+            lease_id = self.lease.id
+            question = billing.Reserve(
+                request_id=str(request_id),
+                account_id=principal.account_id,
+                key_id=principal.key_id,
+                lease_id=lease_id,
+                model=request.model,
+                input_tokens_bound=bound,
+                output_tokens_wanted=request.output_tokens_wanted,
+                choices=request.choices,
+                deadline_seconds=self._settings.request_seconds_max,
+                fingerprint=fingerprint,
+            )
+            try:
+                return await self._bus.call(billing.RESERVE, question), lease_id
+            except Unavailable as error:
+                if error.code == "lease_ended" and left:
+                    await self.lease.renew()
+                    continue
+                # The outcome is unknown: a void ends the hold, or keeps a reserve that is still on its way from making one.
+                self._void(request_id, principal.account_id, "reserve_unanswered")
+                raise
+            except asyncio.CancelledError:
+                self._void(request_id, principal.account_id, "client_gone")
+                raise
+        raise Internal("internal_error")
+
+    def _void(self, request_id: UUID, account_id: str, reason: str) -> None:
+        void = billing.Void(request_id=str(request_id), account_id=account_id, reason=reason)
+        self._spawn(self._end(void))
+
+    async def _end(self, claim: billing.Settle | billing.Void) -> None:
+        await settle(self._bus, claim)
+
+    async def _see_settled(self, exchange: Exchange) -> None:
+        settlement = await exchange.answer.settlement
+        match settlement:
+            case Confirmed() if settlement.tail:
+                return
+            case Unconfirmed() if settlement.tail is not None:
+                words = _decode_tail(settlement.tail)
+                await self._end(self._void_of(exchange) if words.claim is None else _as_witness(words.claim))
+            case Confirmed():
+                log.error("a dispatcher gave up settling", extra={"request_id": str(exchange.request_id)})
+            case _:
+                await self._end(self._claim_of_the_lost(exchange))
+
+    def _claim_of_the_lost(self, exchange: Exchange) -> billing.Settle | billing.Void:
+        """Return the claim for a call whose dispatcher is lost: rule C8, or nothing when no answer ever began."""
+        if not exchange.is_accepted:
+            return self._void_of(exchange)
+        call = exchange.call
+        return billing.Settle(
+            request_id=str(exchange.request_id),
+            account_id=call.account_id,
+            attempt=exchange.answer.machine.attempt,
+            outcome="platform_failed",
+            is_upstream_accepted=True,
+            input_tokens_bound=call.input_tokens_bound,
+            output_tokens_bound=call.output_tokens_granted * call.choices,
+            witness="edge",
+        )
+
+    def _void_of(self, exchange: Exchange) -> billing.Void:
+        return billing.Void(
+            request_id=str(exchange.request_id),
+            account_id=exchange.call.account_id,
+            reason="not_accepted_upstream",
+        )
+
+    def _on_lease_ended(self, lease_id: str) -> None:
+        for exchange in list(self._exchanges.values()):
+            if exchange.lease_id == lease_id:
+                exchange.cut = Unavailable("stream_interrupted")
+                self._spawn(exchange.answer.cancel("lease_ended"))
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+
+
+def _as_witness(claim: billing.Settle) -> billing.Settle:
+    return msgspec.structs.replace(claim, witness="edge")
