@@ -20,6 +20,7 @@ from pathlib import Path
 import asyncpg
 import msgspec
 
+from shared.db import Connection
 from shared.errors import RelayError
 
 LOCK_KEY = 7_305_428_190_021  # of the advisory lock; any number that nothing else in the database uses
@@ -65,7 +66,7 @@ def load_migrations(folder: Traversable | Path) -> list[Migration]:
     return migrations
 
 
-async def migrate(connection: asyncpg.Connection, *, schema: str, folder: Traversable | Path) -> None:
+async def migrate(connection: Connection, *, schema: str, folder: Traversable | Path) -> None:
     """Apply to `schema` what `folder` has and the database has not; the schema and its role exist afterwards.
 
     Idempotent, and safe to call from many replicas at once. The connection's user may create roles and schemas, and no
@@ -95,7 +96,7 @@ def _read(file: Traversable | Path) -> Migration:
     )
 
 
-async def _create_role(connection: asyncpg.Connection, schema: str) -> None:
+async def _create_role(connection: Connection, schema: str) -> None:
     # The advisory lock does not reach into the cluster's other databases, where the same role may be made at this moment.
     try:
         if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", f"relay_{schema}"):
@@ -104,7 +105,7 @@ async def _create_role(connection: asyncpg.Connection, schema: str) -> None:
         return
 
 
-async def _create_schema(connection: asyncpg.Connection, schema: str) -> None:
+async def _create_schema(connection: Connection, schema: str) -> None:
     if not await connection.fetchval("SELECT true FROM pg_namespace WHERE nspname = $1", schema):
         await _execute(connection, "CREATE SCHEMA %I", schema)
         await _execute(connection, "GRANT USAGE ON SCHEMA %I TO %I", schema, f"relay_{schema}")
@@ -119,7 +120,7 @@ async def _create_schema(connection: asyncpg.Connection, schema: str) -> None:
         )
 
 
-async def _apply_next(connection: asyncpg.Connection, schema: str, migrations: list[Migration]) -> bool:
+async def _apply_next(connection: Connection, schema: str, migrations: list[Migration]) -> bool:
     async with connection.transaction():
         await _take_turn(connection)
         await connection.execute("SELECT set_config('search_path', $1, true)", schema)
@@ -151,13 +152,13 @@ def _check_unchanged(schema: str, migrations: list[Migration], applied: dict[int
             )
 
 
-async def _take_turn(connection: asyncpg.Connection) -> None:
+async def _take_turn(connection: Connection) -> None:
     await connection.execute("SELECT set_config('lock_timeout', $1, true)", f"{TURN_SECONDS}s")
     await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK_KEY)
     await connection.execute("SELECT set_config('lock_timeout', $1, true)", f"{LOCK_SECONDS}s")
 
 
-async def _execute(connection: asyncpg.Connection, template: str, *names: str) -> None:
+async def _execute(connection: Connection, template: str, *names: str) -> None:
     """Execute a statement that takes no parameters where its names stand; PostgreSQL itself quotes them."""
     await connection.execute(
         await connection.fetchval("SELECT format($1, VARIADIC $2::text[])", template, names)

@@ -49,11 +49,11 @@ class Documented(msgspec.Struct, frozen=True, kw_only=True):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What every service is told. Subclasses add their own fields."""
 
-    bus_url: Annotated[
+    nats_url: Annotated[
         str, msgspec.Meta(description="NATS server, or several separated by commas, as nats://host:port")
     ] = "nats://127.0.0.1:4222"
-    bus_user: Annotated[str, msgspec.Meta(description="NATS user of this service; empty for none")] = ""
-    bus_password: Annotated[Secret, msgspec.Meta(description="Password of the NATS user")] = Secret("")
+    nats_user: Annotated[str, msgspec.Meta(description="NATS user of this service; empty for none")] = ""
+    nats_password: Annotated[Secret, msgspec.Meta(description="Password of the NATS user")] = Secret("")
     host: Annotated[str, msgspec.Meta(description="Address that the HTTP listener binds")] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(description="Port of the HTTP listener; 0 picks a free one", ge=0)] = (
         8080

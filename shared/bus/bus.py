@@ -29,8 +29,8 @@ class Bus:
     """The bus as one party sees it. Enter it to connect both connections, leave it to close them."""
 
     def __init__(self, settings: Settings, *, party: str) -> None:
-        servers = tuple(url.strip() for url in settings.bus_url.split(","))
-        user, password = settings.bus_user, settings.bus_password.reveal()
+        servers = tuple(url.strip() for url in settings.nats_url.split(","))
+        user, password = settings.nats_user, settings.nats_password.reveal()
         self.party = party
         self.control = Link(servers, party=party, user=user, password=password, name=f"{party}-control")
         self.streams = Link(servers, party=party, user=user, password=password, name=f"{party}-streams")

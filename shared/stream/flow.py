@@ -8,15 +8,16 @@ more. The sender keeps every frame until it is acknowledged, which is never more
 takes only the next frame; a later one shows a gap and is dropped, since the sender goes back to the first missing one
 (go-back-N): the bus keeps order, so what is lost is lost in a row.
 
-What no later frame reveals is found by time. The receiver acknowledges within a second of receiving. A sender without
-progress for two seconds repeats its newest frame, whose arrival shows the gap; one without credit sends an empty frame,
-which is counted like any other and whose answer is credit.
+What no later frame reveals is found by time. The receiver acknowledges within a second of receiving. A sender that waits
+for an acknowledgement or for credit probes after two seconds without progress, and then ever more rarely, since the bus may
+be slow and not lossy. A probe is an empty frame, counted like any other: its arrival shows the gap, its answer is credit.
+Where nothing may follow the newest frame, that one is the probe.
 """
 
 from collections import deque
-from typing import Generic, TypeVar
 
 from shared.stream.frames import (
+    MAX_PART_BYTES,
     PREFIX,
     PREFIX_BYTES,
     VERSION,
@@ -37,10 +38,9 @@ MAX_WINDOW_BYTES = 256 * 1024
 
 ACKNOWLEDGE_SECONDS = 1.0
 PROBE_SECONDS = 2.0
+MAX_PROBE_SECONDS = 16.0
 NACK_SECONDS = 0.5
 GAP_SECONDS = 5.0
-
-CreditType = TypeVar("CreditType", Credit, BodyCredit)
 
 
 def window_bytes(active_streams: int) -> int:
@@ -64,6 +64,7 @@ class Outflow:
         self._acknowledged_seq = 0
         self._retained: deque[bytes] = deque()
         self._waits_since = 0.0
+        self._probe_after = PROBE_SECONDS
         self._waits_for: tuple[int, int] | None = None
 
     @property
@@ -93,6 +94,13 @@ class Outflow:
         self._retained.append(frame)
         return frame
 
+    def push_from(self, source: bytes) -> list[bytes]:
+        """Return frames for as much of the rest of `source` as there is credit for."""
+        frames = []
+        while size := min(MAX_PART_BYTES, self.credit, len(source) - self.offset):
+            frames.append(self.push(source[self.offset : self.offset + size]))
+        return frames
+
     def push_control(self, content: Head | End) -> bytes:
         """Return the frame of `content`, which is counted but needs no credit."""
         self.seq += 1
@@ -114,7 +122,7 @@ class Outflow:
 
     def resend(self, first_missing_seq: int) -> list[bytes]:
         """Return all frames from `first_missing_seq` on; none when they are known to have arrived."""
-        if first_missing_seq <= self._acknowledged_seq:
+        if not self._acknowledged_seq < first_missing_seq <= self.seq:
             return []
         self.acknowledge(first_missing_seq - 1, 0)
         return list(self._retained)
@@ -133,32 +141,35 @@ class Outflow:
         self._acknowledged_seq = self.seq
 
     def tick(self, now: float, *, has_more: bool) -> list[bytes]:
-        """Return a probe when nothing moved for two seconds: the newest frame, or an empty one to ask for credit.
+        """Return a probe when nothing has moved for too long.
 
-        `has_more` says whether more bytes would be sent if there were credit.
+        `has_more` says whether more bytes may follow, so that credit is wanted and a frame can be added.
         """
-        is_starved = has_more and self.credit == 0
-        if not self._retained and not is_starved:
+        if not self._retained and not (has_more and self.credit == 0):
             self._waits_for = None
             return []
         waits_for = (self._acknowledged_seq, self._limit)
         if waits_for != self._waits_for:
             self._waits_for = waits_for
             self._waits_since = now
+            self._probe_after = PROBE_SECONDS
             return []
-        if now - self._waits_since < PROBE_SECONDS:
+        if now - self._waits_since < self._probe_after:
             return []
         self._waits_since = now
-        return self.resend_newest() or [self.push(b"")]
+        self._probe_after = min(2 * self._probe_after, MAX_PROBE_SECONDS)
+        return [self.push(b"")] if has_more else self.resend_newest()
 
 
-class Inflow(Generic[CreditType]):
+class Inflow:
     """The receiving side. `seq` and `offset` are those of what has arrived without a gap, `limit` is what was granted.
 
     `window` may be set at any time; a limit once granted stays.
     """
 
-    def __init__(self, credit_type: type[CreditType], *, window: int, now: float, offset: int = 0) -> None:
+    def __init__(
+        self, credit_type: type[Credit | BodyCredit], *, window: int, now: float, offset: int = 0
+    ) -> None:
         self.seq = 0
         self.offset = offset
         self.window = window
@@ -200,7 +211,7 @@ class Inflow(Generic[CreditType]):
         """Whether a frame has been missing for so long that the stream has to fail."""
         return self._gap_since is not None and now - self._gap_since >= GAP_SECONDS
 
-    def consume(self, size: int, now: float) -> CreditType | None:
+    def consume(self, size: int, now: float) -> Credit | BodyCredit | None:
         """Note that the application is done with `size` bytes; return new credit once it is worth a message."""
         self._consumed += size
         assert self._consumed <= self.offset, "consumed more than was delivered"
@@ -208,7 +219,7 @@ class Inflow(Generic[CreditType]):
             return None
         return self.grant(now)
 
-    def grant(self, now: float) -> CreditType:
+    def grant(self, now: float) -> Credit | BodyCredit:
         """Return all credit that the window allows, with the acknowledgement."""
         self.limit = max(self.limit, self._consumed + self.window)
         self._told_at = now
@@ -220,7 +231,7 @@ class Inflow(Generic[CreditType]):
         self._nacked_at = now
         return Nack(first_missing_seq=self.seq + 1)
 
-    def due(self, now: float) -> CreditType | Nack | None:
+    def due(self, now: float) -> Credit | BodyCredit | Nack | None:
         """Return what has to be said now: a NACK for a gap twice a second, an acknowledgement once a second."""
         if self._gap_since is not None:
             return self.demand(now) if now - self._nacked_at >= NACK_SECONDS else None
