@@ -1,9 +1,9 @@
 """`POST /v1/chat/completions`: one request over HTTP, plain or as server-sent events.
 
 What the client sees follows from three rules. The status is not sent before the answer has begun, so that a refusal is a real
-status; only a stream that has been silent for `status_held_seconds` gets its 200 early, and keep-alive comments from then on. `[DONE]`
-is written only when every byte up to the end has arrived. What breaks after the status ends with an error event, no `[DONE]`,
-and a body that is not finished, so that it looks as broken as it is.
+status; only a stream that has been silent for `status_held_seconds` gets its 200 early, with keep-alive comments from then
+on. `[DONE]` is written only when every byte up to the end has arrived. What breaks after the status ends with an error event,
+no `[DONE]`, and a body that is not finished, so that it looks as broken as it is.
 """
 
 import asyncio

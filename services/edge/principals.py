@@ -1,9 +1,8 @@
 """Who calls: the key in a request, verified by auth and remembered for a moment.
 
 The memory may say no early; it never says yes for money, since the reserve transaction checks key and account again. An entry
-lives
-at most `cache_seconds`, and is dropped at once when its key or account changes. What is remembered is found by the whole hashed
-secret, so a wrong secret never meets a right one's entry.
+lives at most `cache_seconds`, and is dropped at once when its key or account changes. What is remembered is found by the
+whole hashed secret, so a wrong secret never meets a right one's entry.
 """
 
 import time

@@ -1,0 +1,37 @@
+"""The secrets of the local stack: made at its first start, kept in its data directory, readable by their owner alone."""
+
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from services.devstack.process import write_private
+from shared.contracts.call import PARTIES
+from shared.ids import base62
+
+FILE = "secrets.json"
+DATABASE_ROLES = ("auth", "billing", "dispatcher")
+
+
+class StackSecrets(msgspec.Struct, frozen=True, kw_only=True):
+    """Passwords by party and by schema, and the keys that auth and the dispatcher protect their secrets with (hexadecimal)."""
+
+    nats_passwords: dict[str, str]
+    database_passwords: dict[str, str]
+    key_pepper: str
+    master_key: str
+
+
+def load_or_make(data_dir: Path) -> StackSecrets:
+    """Return the secrets of this data directory, made now if there are none."""
+    path = data_dir / FILE
+    if path.exists():
+        return msgspec.json.decode(path.read_bytes(), type=StackSecrets)
+    made = StackSecrets(
+        nats_passwords={party: base62(32) for party in PARTIES},
+        database_passwords={role: base62(32) for role in DATABASE_ROLES},
+        key_pepper=secrets.token_hex(32),
+        master_key=secrets.token_hex(32),
+    )
+    write_private(path, msgspec.json.encode(made).decode())
+    return made

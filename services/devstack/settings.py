@@ -1,0 +1,41 @@
+"""What the local stack is told: everything has a default, so that `relay up` works as it is."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from shared.settings import Secret, Settings
+
+
+class StackSettings(Settings, frozen=True, kw_only=True):
+    """Settings of `relay up`. The services that it starts get theirs from it, and from the same environment."""
+
+    nats_url: Annotated[
+        str, Meta(description="NATS server to use instead of the embedded one; empty for embedded")
+    ] = ""
+    database_url: Annotated[
+        Secret,
+        Meta(
+            description="PostgreSQL to use instead of the embedded one, as postgresql://…; empty for embedded"
+        ),
+    ] = Secret("")
+    data_dir: Annotated[str, Meta(description="Directory of the local stack's data")] = ".relay"
+    upstream_base_url: Annotated[
+        str, Meta(description="Provider of the demo channel, with its /v1; OpenAI when only a key is given")
+    ] = ""
+    upstream_api_key: Annotated[
+        Secret,
+        Meta(
+            description="Key of that provider, or OPENAI_API_KEY; without one the built-in simulator answers"
+        ),
+    ] = Secret("")
+    upstream_models: Annotated[
+        tuple[str, ...],
+        Meta(description="Models of that provider, separated by commas; some of OpenAI's by default"),
+    ] = ()
+    upstream_private_networks: Annotated[
+        str,
+        Meta(
+            description="Private networks that channels of the local stack may point into, as CIDR with commas"
+        ),
+    ] = "127.0.0.0/8,::1/128"
