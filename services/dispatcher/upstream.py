@@ -10,18 +10,12 @@ from collections.abc import AsyncIterator
 import httpx
 import msgspec
 
-from services.dispatcher.chat import (
-    PlainResult,
-    StreamInspector,
-    UpstreamError,
-    classify_status,
-    inspect_plain,
-    prepare,
-)
+from services.dispatcher.chat import PlainResult, StreamInspector, inspect_plain, prepare
 from services.dispatcher.routing import Route
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.silence import Silence
 from services.dispatcher.transport import AiohttpTransport, ReusedConnectionLost
+from services.dispatcher.upstream_error import UpstreamError, classify_status
 from services.dispatcher.usage import Usage
 from shared.bus import Attempt
 from shared.contracts import billing
@@ -149,7 +143,7 @@ class Upstream:
             raise _refused(result.error)
         evidence.is_accepted = True
         evidence.usage = result.usage
-        evidence.text_bytes = result.text_bytes
+        evidence.text_bytes = result.delivered_text_bytes
         silence.pause()
         evidence.outcome = "client_gone"  # until it has all gone out
         await self._commit(attempt, evidence, "application/json", len(result.body))
@@ -220,13 +214,17 @@ class Upstream:
         return AttemptFailed(error, kind=kind, is_final=kind == "timeout", may_be_billed=is_sent)
 
     def _request(self, route: Route, call: ChatCall, body: bytes) -> httpx.Request:
-        content = prepare(
-            body,
-            upstream_model=route.models[call.model],
-            max_output_tokens=call.output_tokens_granted,
-            stream=call.is_stream,
-            output_key=route.output_parameter,
-        )
+        try:
+            content = prepare(
+                body,
+                upstream_model=route.models[call.model],
+                max_output_tokens=call.output_tokens_granted,
+                stream=call.is_stream,
+                output_key=route.output_parameter,
+            )
+        except RecursionError as error:
+            # The edge has read it from a shallower stack, so it can be just too deep for this one.
+            raise InvalidRequest("invalid_json", problem="it is nested too deeply") from error
         return httpx.Request(
             "POST",
             route.base_url + PATH,
