@@ -64,6 +64,10 @@ class Attempt:
         """Say how the call was settled; the last word."""
         await self._callees.perform(self, self.machine.finish(tail, self._callees.now()))
 
+    async def abort(self, reason: str) -> None:
+        """Give the call up from this side, as if the edge had cancelled it; the answer can no longer end as complete."""
+        await self._callees.perform(self, self.machine.abort(reason))
+
     def wake(self) -> None:
         """Let `send` look again: there is more credit."""
         if self._writable is not None and not self._writable.done():
@@ -126,9 +130,8 @@ class Callees(Endpoint):
             await asyncio.wait(self._serving, timeout=timeout_seconds)
         cut = list(self._serving)
         for attempts in list(self._attempts.values()):
-            for attempt in attempts:
-                if not attempt.cancelled.done():
-                    attempt.cancelled.set_result("draining")
+            for attempt in list(attempts):
+                await attempt.abort("draining")
         if cut:
             await asyncio.wait(cut, timeout=timeout_seconds + 10)
         return len(cut)

@@ -263,6 +263,6 @@ SET_PRICE = Call("billing.price.set", SetPrice, Price, owner=BILLING, callers=(O
 LIST_PRICES = Call("billing.price.list", ListPrices, Prices, owner=BILLING, callers=(EDGE, OPERATOR))
 LIST_USAGE = Call("billing.usage.list", GetUsage, UsageRecords, owner=BILLING, callers=(OPERATOR,))
 
-USAGE_RECORDED = Event("billing.event.usage_recorded", UsageRecorded, owner=BILLING, listeners=(EDGE,))
-CREDITED = Event("billing.event.credited", Credited, owner=BILLING, listeners=(EDGE,))
+USAGE_RECORDED = Event("billing.event.usage_recorded", UsageRecorded, owner=BILLING, listeners=())
+CREDITED = Event("billing.event.credited", Credited, owner=BILLING, listeners=())
 PRICE_CHANGED = Event("billing.event.price_changed", PriceChanged, owner=BILLING, listeners=(EDGE,))

@@ -6,6 +6,7 @@ machine is told what happened and when, and returns the actions that its driver 
     peers       heartbeats between processes: who is alive, and which requests both sides still know
     caller      one request at the caller: open, accept, flow, end, settle
     callee      one accepted attempt at the callee: body in, answer out, last word
+    strangers   callees that accepted and are not listened to
     actions     what a machine asks its driver to do
     flow        numbering, credit, acknowledgement and resending, the same in both directions
     frames      the bytes of a frame
