@@ -45,6 +45,7 @@ class Answering:
         self._bus = bus
         self._channels = channels
         self._upstream = upstream
+        self._aborting: set[asyncio.Task[None]] = set()
         self._attempts: Counter = metrics.counter(
             "dispatcher_attempts_total", "Upstream attempts by how they ended", "result"
         )
@@ -77,7 +78,7 @@ class Answering:
             task.cancel()
 
         attempt.cancelled.add_done_callback(stop)
-        deadline = loop.call_later(call.deadline_seconds, _set, attempt.cancelled, "deadline")
+        deadline = loop.call_later(call.deadline_seconds, self._end_at_deadline, attempt)
         try:
             await self._try_channels(attempt, call, evidence)
         except asyncio.CancelledError:
@@ -100,6 +101,11 @@ class Answering:
             attempt.cancelled.remove_done_callback(stop)
         self._attempts.labels(result="completed").inc()
         return None
+
+    def _end_at_deadline(self, attempt: Attempt) -> None:
+        task = asyncio.get_running_loop().create_task(attempt.abort("deadline"))
+        self._aborting.add(task)
+        task.add_done_callback(self._aborting.discard)
 
     async def _try_channels(self, attempt: Attempt, call: ChatCall, evidence: Evidence) -> None:
         body = await attempt.body
@@ -148,8 +154,3 @@ def _given_up(reason: str, call: ChatCall, evidence: Evidence) -> RelayError:
 def _request_id(attempt: Attempt) -> str:
     text = attempt.request_id
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-def _set(future: "asyncio.Future[str]", reason: str) -> None:
-    if not future.done():
-        future.set_result(reason)

@@ -1,0 +1,37 @@
+# The door to the project. A target is a line or two; what is longer lives in services/ or tests/.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONDONTWRITEBYTECODE ?= 1
+export UV_PYTHON_DOWNLOADS ?= never
+
+.DEFAULT_GOAL := help
+.PHONY: help locks run test check format bench clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/.run  ## Start Relay on http://127.0.0.1:8080 (RELAY_PORT chooses another port); Ctrl-C ends it
+	@exec $(BIN)/relay up
+
+test: $(VENV)/.dev  ## Run every check and test (about five minutes)
+	@$(BIN)/pytest -q -n 2 --dist loadgroup
+
+check: $(VENV)/.dev  ## Format, lint, types and import contracts only (about half a minute)
+	@$(BIN)/pytest -q tests/test_house.py
+
+format: $(VENV)/.dev  ## Format the code
+	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
+
+bench: $(VENV)/.dev  ## Measure speed, latency, cost and memory on this machine
+	@$(BIN)/python -m bench
+
+locks: $(VENV)/.dev  ## Resolve the locked dependencies anew (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml --extra local --group build -o locks/run.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml --extra local --group build --group dev -o locks/dev.txt
+
+clean:  ## Remove the virtual environment and caches; the data in .relay stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/.%: locks/%.txt pyproject.toml deploy/install
+	@PYTHON="$(PYTHON)" deploy/install "$(VENV)" $*
