@@ -19,9 +19,7 @@ from shared.bus import Attempt, Bus
 from shared.contracts import billing
 from shared.contracts.dispatcher import AnswerTail, ChatCall
 from shared.errors import (
-    Conflict,
     Internal,
-    NotFound,
     RelayError,
     Unavailable,
     UpstreamFailed,
