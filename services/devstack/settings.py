@@ -39,3 +39,6 @@ class StackSettings(Settings, frozen=True, kw_only=True):
             description="Private networks that channels of the local stack may point into, as CIDR with commas"
         ),
     ] = "127.0.0.0/8,::1/128"
+    drain_seconds: Annotated[
+        float, Meta(description="Seconds that running streams and calls may go on after SIGTERM", ge=0)
+    ] = 10.0

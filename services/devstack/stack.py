@@ -35,8 +35,7 @@ DATABASE = "relay"
 STACK_FILE = "stack.json"
 SERVICES = ("auth", "billing", "dispatcher", "edge")
 STOP_ORDER = ("edge", "dispatcher", "billing", "auth", "simulator")
-DRAIN_SECONDS = 10.0
-STOP_SECONDS = 20.0
+STOP_SECONDS = 15.0  # beyond the drain, before a process is ended by force
 BACKLOG = 4096
 
 
@@ -80,7 +79,7 @@ async def _up(settings: StackSettings, replicas: int, console: Console) -> int:
         write_private(data_dir / STACK_FILE, msgspec.json.encode(servers.operator).decode())
         console.print("Starting the services …")
         children = _children(settings, data_dir, secrets, servers, replicas, listener, stack)
-        stack.push_async_callback(_stop, children)
+        stack.push_async_callback(_stop, children, settings.drain_seconds + STOP_SECONDS)
         if await _are_ready(children, stopping, console):
             made = await demo.prepare(settings, data_dir, servers.operator, servers.simulator_url)
             console.print(demo.greeting(made))
@@ -226,6 +225,7 @@ def _child(
         "RELAY_NATS_USER": service if servers.has_users else "",
         "RELAY_NATS_PASSWORD": secrets.nats_passwords[service] if servers.has_users else "",
         "RELAY_LISTEN_FD": str(listener.fileno()),
+        "RELAY_DRAIN_SECONDS": str(settings.drain_seconds),
         "RELAY_DATABASE_URL": servers.database_urls.get(service, ""),
     }
     if service == "auth":
@@ -245,10 +245,10 @@ def _child(
     )
 
 
-async def _stop(children: list[Child]) -> None:
+async def _stop(children: list[Child], timeout_seconds: float) -> None:
     for group in STOP_ORDER:
         members = [child for child in children if child.name.partition("-")[0] == group]
-        await asyncio.gather(*(child.stop(STOP_SECONDS) for child in members))
+        await asyncio.gather(*(child.stop(timeout_seconds) for child in members))
 
 
 def _listen(host: str, port: int) -> socket.socket:
