@@ -97,15 +97,23 @@ async def _are_ready(children: list[Child], stopping: asyncio.Event, console: Co
 
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
         await asyncio.gather(*(child.start(died) for child in children))
-        ready = asyncio.ensure_future(asyncio.gather(*(child.wait_ready(session) for child in children)))
-        stopped = asyncio.create_task(stopping.wait())
-        await asyncio.wait([ready, stopped], return_when=asyncio.FIRST_COMPLETED)
+        ready = asyncio.create_task(_wait_ready(children, session))
+        stopped = asyncio.create_task(_wait_set(stopping))
+        await asyncio.wait({ready, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         if not ready.done():
             ready.cancel()
             return False
         await ready
     return True
+
+
+async def _wait_ready(children: list[Child], session: aiohttp.ClientSession) -> None:
+    await asyncio.gather(*(child.wait_ready(session) for child in children))
+
+
+async def _wait_set(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 class _Servers(msgspec.Struct, frozen=True, kw_only=True):
