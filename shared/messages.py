@@ -134,6 +134,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "请求运行时间超过 {limit_seconds} 秒的上限。",
     ),
     # operators
+    "migration_refused": ("The database cannot be migrated: {problem}.", "无法迁移数据库：{problem}。"),
     "already_exists": ("A {what} named '{name}' exists already.", "名为“{name}”的{what}已存在。"),
     "id_conflict": (
         "The id {id} was used before with other arguments; nothing was changed.",

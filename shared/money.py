@@ -3,7 +3,7 @@
 1 USD = 10^9 nano-USD = 10^12 pico-USD. A price of 1 USD per million tokens is 10^6 pico-USD per token.
 """
 
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 
 from shared.errors import InvalidRequest
 
@@ -12,6 +12,9 @@ PICO_PER_NANO = 10**3
 PICO_PER_USD_PER_MILLION = 10**6
 LARGEST_NANO_USD = 10**18  # a billion dollars: far above any balance, far below the limit of BIGINT
 LARGEST_PICO_PRICE = 10**11  # 100,000 USD for a million tokens
+
+# Exact or refused, whatever the thread's own context is. 60 digits are more than any amount in range needs.
+_EXACT = Context(prec=60, traps=[InvalidOperation, Overflow, Inexact])
 
 
 def nano_from_usd(text: str) -> int:
@@ -35,28 +38,40 @@ def pico_from_usd_per_million(text: str) -> int:
 
 def usd_from_nano(amount_nano_usd: int) -> str:
     """Return nano-USD as USD with all significant digits and at least two decimals, such as `12.50`."""
-    return _text(Decimal(amount_nano_usd).scaleb(-9))
+    return _text(_EXACT.scaleb(Decimal(amount_nano_usd), -9))
 
 
 def usd_per_million_from_pico(price_pico_usd: int) -> str:
     """Return a price in pico-USD for one unit as USD per million units."""
-    return _text(Decimal(price_pico_usd).scaleb(-6))
+    return _text(_EXACT.scaleb(Decimal(price_pico_usd), -6))
 
 
 def _exact(text: str, scale: int, largest: int) -> int:
     try:
-        scaled = Decimal(text) * scale
-        whole = int(scaled)
-    except (InvalidOperation, ValueError, OverflowError) as error:
-        raise InvalidRequest("invalid_value", problem=f"{text[:40]!r} is not a decimal number") from error
+        value = Decimal(text)
+    except InvalidOperation as error:
+        raise _invalid(text, "is not a decimal number") from error
+    if not value.is_finite():
+        raise _invalid(text, "is not a decimal number")
+    if value.copy_abs() > largest:  # before any integer is made of it: 1e999999 would have a million digits
+        raise _invalid(text, "is out of range")
+    try:
+        scaled = _EXACT.multiply(value, scale)
+    except Inexact as error:
+        raise _invalid(text, "is finer than can be booked") from error
+    whole = int(scaled)
     if scaled != whole:
-        raise InvalidRequest("invalid_value", problem=f"{text[:40]!r} is finer than can be booked")
+        raise _invalid(text, "is finer than can be booked")
     if abs(whole) > largest:
-        raise InvalidRequest("invalid_value", problem=f"{text[:40]!r} is out of range")
+        raise _invalid(text, "is out of range")
     return whole
 
 
+def _invalid(text: str, problem: str) -> InvalidRequest:
+    return InvalidRequest("invalid_value", problem=f"{text[:40]!r} {problem}")
+
+
 def _text(value: Decimal) -> str:
-    digits = format(value.normalize(), "f")
+    digits = format(_EXACT.normalize(value), "f")
     whole, _, fraction = digits.partition(".")
     return f"{whole}.{fraction.ljust(2, '0')}"

@@ -1,0 +1,1 @@
+"""Accounts, the people who belong to them, and API keys: who exists, and whether a key is good."""

@@ -1,0 +1,107 @@
+"""What operators may enter: each function returns the normal form of one field, or raises InvalidRequest for it. Pure."""
+
+import ipaddress
+import uuid
+
+from shared.errors import InvalidRequest, NotFound
+from shared.ids import ALPHABET
+from shared.keys import ID_CHARACTERS
+
+NAME_CHARACTERS_MAX = 100
+EMAIL_CHARACTERS_MAX = 254  # RFC 5321 §4.5.3.1.3: a path of 256 with its two brackets
+PASSWORD_CHARACTERS_MIN = 8
+PASSWORD_CHARACTERS_MAX = 128
+LIST_ENTRIES_MAX = 100
+MODEL_CHARACTERS_MAX = 200
+LIFETIME_SECONDS_MAX = 100 * 365 * 86_400.0
+LIMIT_MAX = 1000
+
+
+def name_of(text: str) -> str:
+    """Return a name of 1 to 100 printable characters, without spaces around it."""
+    name = text.strip()
+    if not 1 <= len(name) <= NAME_CHARACTERS_MAX or not name.isprintable():
+        raise _invalid("name", f"a name has 1 to {NAME_CHARACTERS_MAX} printable characters")
+    return name
+
+
+def email_of(text: str) -> str:
+    """Return an e-mail address in lower case. Whether it receives mail only a mail can tell."""
+    email = text.strip().lower()
+    local, _, domain = email.partition("@")
+    is_one_word = email.isprintable() and " " not in email
+    if not (local and domain and is_one_word) or "@" in domain or len(email) > EMAIL_CHARACTERS_MAX:
+        raise _invalid("email", f"{text[:40]!r} is not an e-mail address")
+    return email
+
+
+def password_of(text: str) -> str:
+    """Return a password of 8 to 128 characters as it is: no rule about which (OWASP ASVS 5.0, 6.2.1 to 6.2.5)."""
+    if not PASSWORD_CHARACTERS_MIN <= len(text) <= PASSWORD_CHARACTERS_MAX:
+        raise _invalid(
+            "password", f"a password has {PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX} characters"
+        )
+    return text
+
+
+def models_of(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return at most 100 names of models, each of 1 to 200 printable characters."""
+    _check_length("allowed_models", names)
+    for name in names:
+        if not 1 <= len(name) <= MODEL_CHARACTERS_MAX or not name.isprintable():
+            raise _invalid(
+                "allowed_models", f"a model name has 1 to {MODEL_CHARACTERS_MAX} printable characters"
+            )
+    return names
+
+
+def addresses_of(networks: tuple[str, ...]) -> tuple[str, ...]:
+    """Return at most 100 IP networks in their normal form, such as `192.0.2.0/24` or `2001:db8::1/128`."""
+    _check_length("allowed_addresses", networks)
+    return tuple(_network_of(text) for text in networks)
+
+
+def lifetime_of(seconds: float | None) -> float | None:
+    """Return a lifetime of more than nothing and at most a hundred years, or None for one without end."""
+    if seconds is not None and not 0 < seconds <= LIFETIME_SECONDS_MAX:
+        raise _invalid("lifetime_seconds", "a lifetime is more than 0 seconds and at most 100 years")
+    return seconds
+
+
+def limit_of(count: int) -> int:
+    """Return how many items to list, 1 to 1000."""
+    if not 1 <= count <= LIMIT_MAX:
+        raise _invalid("limit", f"a list has 1 to {LIMIT_MAX} items")
+    return count
+
+
+def account_id_of(text: str) -> uuid.UUID:
+    """Return the id of an account. Raises: NotFound when it is none, since then there is no such account."""
+    try:
+        return uuid.UUID(text)
+    except ValueError as error:
+        raise NotFound("not_found", what="account") from error
+
+
+def is_key_id(text: str) -> bool:
+    """Tell whether a key can have this id; other texts are not worth a query, and PostgreSQL refuses some of them."""
+    return len(text) == ID_CHARACTERS and set(text) <= set(ALPHABET)
+
+
+def _network_of(text: str) -> str:
+    problem = f"{text[:60]!r} is not an IP address or network, such as 192.0.2.0/24"
+    if "%" in text:  # a zone (RFC 4007) names an interface of one machine: it means nothing at the edge
+        raise _invalid("allowed_addresses", problem)
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise _invalid("allowed_addresses", problem) from error
+
+
+def _check_length(param: str, entries: tuple[str, ...]) -> None:
+    if len(entries) > LIST_ENTRIES_MAX:
+        raise _invalid(param, f"a list has at most {LIST_ENTRIES_MAX} entries")
+
+
+def _invalid(param: str, problem: str) -> InvalidRequest:
+    return InvalidRequest("invalid_value", param=param, problem=problem)

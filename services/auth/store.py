@@ -1,0 +1,220 @@
+"""The SQL of auth: one function for each statement. PostgreSQL's clock decides about time.
+
+A version is drawn only after the row is locked. Two changes of one row can then never reach billing in the order of one
+number and the database in the order of the other.
+"""
+
+from typing import TypeVar
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from services.auth.secrets import StoredSecret
+from shared.contracts.auth import Account, AccountStatus, CreateKey, CreateUser, Key, Principal, User
+from shared.db import Connection
+from shared.errors import InvalidRequest, NotFound
+
+T = TypeVar("T")
+
+
+class KnownKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key as `verify` needs it: what it may do, what proves it, and what stands against it at this moment."""
+
+    principal: Principal
+    secret: StoredSecret
+    is_revoked: bool
+    is_expired: bool
+    is_account_suspended: bool
+
+
+class VersionedAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """An account, and the number of its last change."""
+
+    account: Account
+    version: int
+
+
+async def find_key(connection: Connection, key_id: str) -> KnownKey | None:
+    """Return the key with its account's status, or None."""
+    record = await connection.fetchrow(
+        """SELECT k.account_id::text, k.version, k.secret_hmac, k.pepper_version, k.allowed_models, k.allowed_addresses,
+                extract(epoch FROM k.expires_at)::float8 AS expires_unix,
+                k.revoked_at IS NOT NULL AS is_revoked,
+                coalesce(k.expires_at <= now(), false) AS is_expired,
+                a.status <> 'active' AS is_account_suspended
+           FROM auth.api_key AS k JOIN auth.account AS a ON a.id = k.account_id
+           WHERE k.id = $1""",
+        key_id,
+    )
+    if record is None:
+        return None
+    return KnownKey(
+        principal=Principal(
+            account_id=record["account_id"],
+            key_id=key_id,
+            version=record["version"],
+            expires_unix=record["expires_unix"],
+            allowed_models=tuple(record["allowed_models"]),
+            allowed_addresses=tuple(record["allowed_addresses"]),
+        ),
+        secret=StoredSecret(hmac=record["secret_hmac"], pepper_version=record["pepper_version"]),
+        is_revoked=record["is_revoked"],
+        is_expired=record["is_expired"],
+        is_account_suspended=record["is_account_suspended"],
+    )
+
+
+async def insert_account(connection: Connection, account_id: UUID, name: str) -> VersionedAccount:
+    """Store a new, active account."""
+    record = await connection.fetchrow(
+        """INSERT INTO auth.account (id, name) VALUES ($1, $2)
+           RETURNING id::text, name, status, version, extract(epoch FROM created_at)::float8 AS created_unix""",
+        account_id,
+        name,
+    )
+    return _versioned(record)
+
+
+async def has_account(connection: Connection, account_id: UUID) -> bool:
+    """Tell whether the account exists."""
+    return bool(await connection.fetchval("SELECT true FROM auth.account WHERE id = $1", account_id))
+
+
+async def lock_account(connection: Connection, account_id: UUID) -> None:
+    """Keep other changes of the account away until the transaction ends. Raises: NotFound."""
+    if not await connection.fetchval(
+        "SELECT true FROM auth.account WHERE id = $1 FOR NO KEY UPDATE", account_id
+    ):
+        raise NotFound("not_found", what="account")
+
+
+async def set_account_status(
+    connection: Connection, account_id: UUID, status: AccountStatus
+) -> VersionedAccount:
+    """Store the status of a locked account, under a new version even when it is the same."""
+    record = await connection.fetchrow(
+        """UPDATE auth.account SET status = $2, version = nextval('auth.version') WHERE id = $1
+           RETURNING id::text, name, status, version, extract(epoch FROM created_at)::float8 AS created_unix""",
+        account_id,
+        status,
+    )
+    return _versioned(record)
+
+
+async def list_accounts(connection: Connection, limit: int) -> tuple[Account, ...]:
+    """Return accounts, oldest first."""
+    records = await connection.fetch(
+        """SELECT id::text, name, status, extract(epoch FROM created_at)::float8 AS created_unix
+           FROM auth.account ORDER BY created_at, id LIMIT $1""",
+        limit,
+    )
+    return tuple(_read(record, Account) for record in records)
+
+
+async def insert_user(
+    connection: Connection, user_id: UUID, account_id: UUID, ask: CreateUser, password_hash: str
+) -> User:
+    """Store a new person. Raises: InvalidRequest when the e-mail address is taken, NotFound when the account is unknown."""
+    try:
+        record = await connection.fetchrow(
+            """INSERT INTO auth.app_user (id, account_id, email, password_hash, role) VALUES ($1, $2, $3, $4, $5)
+               RETURNING id::text, account_id::text, email, role, extract(epoch FROM created_at)::float8 AS created_unix""",
+            user_id,
+            account_id,
+            ask.email,
+            password_hash,
+            ask.role,
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise InvalidRequest("already_exists", param="email", what="user", name=ask.email) from error
+    except asyncpg.ForeignKeyViolationError as error:
+        raise NotFound("not_found", what="account") from error
+    return _read(record, User)
+
+
+async def list_users(connection: Connection, account_id: UUID | None, limit: int) -> tuple[User, ...]:
+    """Return people, oldest first; those of one account if it is given."""
+    records = await connection.fetch(
+        """SELECT id::text, account_id::text, email, role, extract(epoch FROM created_at)::float8 AS created_unix
+           FROM auth.app_user WHERE $1::uuid IS NULL OR account_id = $1 ORDER BY created_at, id LIMIT $2""",
+        account_id,
+        limit,
+    )
+    return tuple(_read(record, User) for record in records)
+
+
+async def insert_key(
+    connection: Connection, key_id: str, account_id: UUID, ask: CreateKey, secret: StoredSecret
+) -> Key:
+    """Store a new key. Raises: NotFound when the account is unknown."""
+    try:
+        record = await connection.fetchrow(
+            """INSERT INTO auth.api_key (
+                    id, account_id, name, secret_hmac, pepper_version, allowed_models, allowed_addresses, expires_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8))
+               RETURNING id, account_id::text, name, version, allowed_models, allowed_addresses,
+                    extract(epoch FROM created_at)::float8 AS created_unix,
+                    extract(epoch FROM expires_at)::float8 AS expires_unix""",
+            key_id,
+            account_id,
+            ask.name,
+            secret.hmac,
+            secret.pepper_version,
+            ask.allowed_models,
+            ask.allowed_addresses,
+            ask.lifetime_seconds,
+        )
+    except asyncpg.ForeignKeyViolationError as error:
+        raise NotFound("not_found", what="account") from error
+    return _read(record, Key)
+
+
+async def lock_key(connection: Connection, key_id: str) -> Key:
+    """Return a key and keep other changes of it away until the transaction ends. Raises: NotFound."""
+    record = await connection.fetchrow(
+        """SELECT id, account_id::text, name, version, allowed_models, allowed_addresses,
+                extract(epoch FROM created_at)::float8 AS created_unix,
+                extract(epoch FROM expires_at)::float8 AS expires_unix,
+                extract(epoch FROM revoked_at)::float8 AS revoked_unix
+           FROM auth.api_key WHERE id = $1 FOR NO KEY UPDATE""",
+        key_id,
+    )
+    if record is None:
+        raise NotFound("not_found", what="key")
+    return _read(record, Key)
+
+
+async def revoke_key(connection: Connection, key_id: str) -> Key:
+    """Store the end of a locked key."""
+    record = await connection.fetchrow(
+        """UPDATE auth.api_key SET revoked_at = now(), version = nextval('auth.version') WHERE id = $1
+           RETURNING id, account_id::text, name, version, allowed_models, allowed_addresses,
+                extract(epoch FROM created_at)::float8 AS created_unix,
+                extract(epoch FROM expires_at)::float8 AS expires_unix,
+                extract(epoch FROM revoked_at)::float8 AS revoked_unix""",
+        key_id,
+    )
+    return _read(record, Key)
+
+
+async def list_keys(connection: Connection, account_id: UUID | None, limit: int) -> tuple[Key, ...]:
+    """Return keys, oldest first; those of one account if it is given."""
+    records = await connection.fetch(
+        """SELECT id, account_id::text, name, version, allowed_models, allowed_addresses,
+                extract(epoch FROM created_at)::float8 AS created_unix,
+                extract(epoch FROM expires_at)::float8 AS expires_unix,
+                extract(epoch FROM revoked_at)::float8 AS revoked_unix
+           FROM auth.api_key WHERE $1::uuid IS NULL OR account_id = $1 ORDER BY created_at, id LIMIT $2""",
+        account_id,
+        limit,
+    )
+    return tuple(_read(record, Key) for record in records)
+
+
+def _versioned(record: asyncpg.Record) -> VersionedAccount:
+    return VersionedAccount(account=_read(record, Account), version=record["version"])
+
+
+def _read(record: asyncpg.Record, kind: type[T]) -> T:
+    return msgspec.convert(dict(record), kind)

@@ -1,0 +1,128 @@
+"""A running auth service with everybody it talks to: real PostgreSQL, real NATS, and a stand-in for billing."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+from starlette.applications import Starlette
+
+import services.auth
+from services.auth.app import create_app
+from services.auth.settings import AuthSettings
+from shared.bus import Bus
+from shared.contracts import auth, billing
+from shared.contracts.call import AUTH, BILLING, EDGE, OPERATOR, Empty
+from shared.errors import RelayError
+from shared.migrate import migrate
+from shared.settings import Secret, Settings
+
+MIGRATIONS = Path(services.auth.__file__).parent / "migrations"
+
+
+class Billing:
+    """Billing as auth knows it: notes what it is told, and can refuse or be silent."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self.accounts: list[billing.PutAccount] = []
+        self.keys: list[billing.PutKey] = []
+        self.refusal: RelayError | None = None
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+
+    async def serve(self) -> None:
+        """Answer from now on."""
+        await self.bus.serve(billing.PUT_ACCOUNT, self._put_account)
+        await self.bus.serve(billing.PUT_KEY, self._put_key)
+        await self.bus.control.flush()
+
+    async def _put_account(self, ask: billing.PutAccount) -> Empty:
+        self.accounts.append(ask)
+        return await self._answer()
+
+    async def _put_key(self, ask: billing.PutKey) -> Empty:
+        self.keys.append(ask)
+        return await self._answer()
+
+    async def _answer(self) -> Empty:
+        await self.may_answer.wait()
+        if self.refusal is not None:
+            raise self.refusal
+        return Empty()
+
+
+class World:
+    """A running auth service (`app`), the parties around it, and the superuser's URL of its database."""
+
+    def __init__(self, app: Starlette, billing: Billing, edge: Bus, operator: Bus, database_url: str) -> None:
+        self.app = app
+        self.billing = billing
+        self.edge = edge
+        self.operator = operator
+        self.database_url = database_url
+
+    async def account(self, name: str = "Acme") -> auth.Account:
+        """Return a new account."""
+        return await self.operator.call(auth.CREATE_ACCOUNT, auth.CreateAccount(name=name))
+
+    async def key(self, account_id: str | None = None) -> auth.CreatedKey:
+        """Return a new key, of a new account unless one is given."""
+        owner = account_id or (await self.account()).id
+        return await self.operator.call(auth.CREATE_KEY, auth.CreateKey(account_id=owner, name="laptop"))
+
+    async def rows(self, query: str) -> list[tuple[object, ...]]:
+        """Return what the database holds."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            return [tuple(record) for record in await connection.fetch(query)]
+        finally:
+            await connection.close()
+
+
+@pytest.fixture
+async def auth_url(database_url: str) -> str:
+    """The superuser's URL of a database that auth's migrations have been applied to."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        await migrate(connection, schema="auth", folder=MIGRATIONS)
+    finally:
+        await connection.close()
+    return database_url
+
+
+@pytest.fixture
+def settings(auth_url: str, nats_url: str) -> AuthSettings:
+    """Settings for a service of its own."""
+    return AuthSettings(
+        nats_url=nats_url,
+        database_url=Secret(auth_url),
+        database_pool_size=6,
+        key_pepper=Secret(secrets.token_hex(32)),
+        drain_seconds=10.0,
+    )
+
+
+@pytest.fixture
+async def world(settings: AuthSettings) -> AsyncIterator[World]:
+    """One replica of auth, with billing, an edge and an operator."""
+    async with AsyncExitStack() as stack:
+        parties = Settings(nats_url=settings.nats_url)
+        edge, operator, billing_bus = [
+            await stack.enter_async_context(Bus(parties, party=party)) for party in (EDGE, OPERATOR, BILLING)
+        ]
+        stand_in = Billing(billing_bus)
+        await stand_in.serve()
+        app = await stack.enter_async_context(replica(settings))
+        yield World(app, stand_in, edge, operator, settings.database_url.reveal())
+
+
+@asynccontextmanager
+async def replica(settings: AuthSettings) -> AsyncIterator[Starlette]:
+    """Yield the application of one running replica."""
+    app = create_app(settings, Bus(settings, party=AUTH))
+    async with app.router.lifespan_context(app):
+        yield app
