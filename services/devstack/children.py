@@ -44,6 +44,7 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._is_stopping = False
+        self._has_died = False
 
     @property
     def pid(self) -> int | None:
@@ -62,14 +63,14 @@ class Child:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + READY_SECONDS
         while loop.time() < give_up:
-            if self._process is not None and self._process.returncode is not None:
+            if self._has_died:
                 raise ServerNotStarted(f"{self.name} ended at its start. Its log is {self._log}.")
             try:
                 async with session.get(self.ready_url) as answer:
                     if answer.status == 200:
                         return
-            except aiohttp.ClientError:
-                pass  # its listener is not open yet
+            except (aiohttp.ClientError, TimeoutError):
+                pass  # it does not listen yet
             await asyncio.sleep(POLL_SECONDS)
         raise ServerNotStarted(
             f"{self.name} was not ready after {READY_SECONDS:g} s. Its log is {self._log}."
@@ -111,6 +112,7 @@ class Child:
             status = await self._process.wait()
             if self._is_stopping:
                 return
+            self._has_died = True
             died(self.name, status)
             await asyncio.sleep(RESTART_SECONDS)
             await self._spawn()

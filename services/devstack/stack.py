@@ -95,7 +95,7 @@ async def _are_ready(children: list[Child], stopping: asyncio.Event, console: Co
     def died(name: str, status: int) -> None:
         console.print(f"{name} ended with status {status}; starting it again.")
 
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1)) as session:
         await asyncio.gather(*(child.start(died) for child in children))
         ready = asyncio.create_task(_wait_ready(children, session))
         stopped = asyncio.create_task(_wait_set(stopping))

@@ -200,6 +200,13 @@ class _Body(httpx.AsyncByteStream):
         self._ends_with_connection = not (
             "content-length" in answer.headers or "chunked" in answer.headers.get("transfer-encoding", "")
         )
+        # After a malformed chunk aiohttp 3.14 closes the connection and forgets who reads the body: we tell the reader.
+        self._closed = None if self._protocol is None else self._protocol.closed
+        if self._closed is not None:
+            self._closed.add_done_callback(self._on_closed)
+            # A connection that is used again has one future for all its answers, and this is needed once.
+            self._closed.remove_done_callback(_look_at)
+            self._closed.add_done_callback(_look_at)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while data := await self._read():
@@ -212,7 +219,14 @@ class _Body(httpx.AsyncByteStream):
             raise httpx.RemoteProtocolError("the compressed body of the answer ended early")
 
     async def aclose(self) -> None:
+        if self._closed is not None:
+            self._closed.remove_done_callback(self._on_closed)
         self._answer.close()
+
+    def _on_closed(self, closed: "asyncio.Future[None]") -> None:
+        content = self._answer.content
+        if content.exception() is None and not content.is_eof():
+            content.set_exception(aiohttp.ClientPayloadError("the body of the answer is malformed"))
 
     async def _read(self) -> bytes:
         """Return what has arrived, waiting for it if need be; nothing at the end."""
@@ -236,6 +250,12 @@ class _Body(httpx.AsyncByteStream):
 
     def _is_reset(self) -> bool:
         return self._protocol is not None and isinstance(self._protocol.exception(), aiohttp.ClientOSError)
+
+
+def _look_at(closed: "asyncio.Future[None]") -> None:
+    """Take the exception of a reset connection, so that asyncio does not report it as forgotten."""
+    if not closed.cancelled():
+        closed.exception()
 
 
 class _Inflater:

@@ -18,11 +18,14 @@ from shared.bus.link import Message
 from shared.contracts.call import Channel
 from shared.errors import Unavailable
 from shared.ids import process_id
-from shared.stream.frames import Frame, FrameError, decode
+from shared.stream.frames import Frame, FrameError, FrameType, decode
 from shared.stream.peers import Heartbeat, HeartbeatReply, Lost, PeerTable
 
 TICK_SECONDS = 0.25
 HEARTBEAT_REPLY_SECONDS = 3.0
+
+# Nobody waits for these: they ride along with the next frame that matters.
+_LAZY = frozenset({FrameType.ACCEPT, FrameType.CREDIT, FrameType.BODY_CREDIT, FrameType.FIN})
 
 log = logging.getLogger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
@@ -87,7 +90,8 @@ class Endpoint(ABC):
     async def send(self, peer: str, request_id: str, frame: bytes) -> None:
         """Publish a frame to the process `peer`; a bus that is away loses it."""
         try:
-            await self._link.publish(self._outbound.subject(peer, request_id), frame)
+            subject = self._outbound.subject(peer, request_id)
+            await self._link.publish(subject, frame, is_lazy=frame[1] in _LAZY)
         except Unavailable:
             log.debug("a frame was not sent: the bus is away")
 

@@ -7,7 +7,7 @@ What it adds to nats-py 2.16 and why:
   connection for good;
 - a connection that closed for good sets `closed`, and the process ends: a service without its bus is not alive;
 - connecting gives up after a time: nats-py tries for ever once it may reconnect for ever;
-- a flush covers what is pending: nats-py sends its PING past it, and then a drained subscription loses messages;
+- what is published together is written together, and callbacks run in the reader (`shared.bus.client`);
 - requests use one wildcard inbox with a dictionary of futures, and always have a deadline.
 """
 
@@ -17,19 +17,15 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 from nats import errors as nats_errors
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from shared.bus.client import FLUSH_SECONDS, CoalescingClient
 from shared.contracts.call import INBOX_PREFIX
 from shared.errors import Internal, RelayError, Unavailable
 from shared.ids import process_id
 
-MESSAGE_BYTES_MAX = (
-    768 * 1024
-)  # below the server's default max_payload of 1 MiB, with room for a frame's head
+MESSAGE_BYTES_MAX = 768 * 1024  # below the server's default of 1 MiB, with room for a frame's head
 PING_SECONDS = 5
-FLUSH_SECONDS = 2
 CONNECT_SECONDS = 2  # for one attempt at one server
 OPEN_SECONDS = 5.0
 _PENDING_BYTES = 8 * 1024 * 1024
@@ -48,13 +44,6 @@ class Message(msgspec.Struct, frozen=True):
     is_unanswered: bool = False
 
 
-class _Client(Client):
-    async def flush(self, timeout: int = FLUSH_SECONDS) -> None:
-        """Return when the server has seen everything sent so far: the first round trip lets the flusher write it."""
-        await super().flush(timeout)
-        await super().flush(timeout)
-
-
 class Link:
     """One connection of a party. Enter it to connect; leaving it closes it."""
 
@@ -64,7 +53,7 @@ class Link:
         self._user = user
         self._password = password
         self._name = name
-        self._client = _Client()
+        self._client = CoalescingClient()
         self._inbox = f"{INBOX_PREFIX}.{party}.{process_id()}"
         self._asked = 0
         self._waiting: dict[str, asyncio.Future[Message]] = {}
@@ -80,7 +69,7 @@ class Link:
 
     async def open(self) -> None:
         """Connect and listen on the inbox. Raises: Unavailable when no server lets us in; it may then be called again."""
-        self._client = _Client()
+        self._client = CoalescingClient()
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 await self._connect()
@@ -106,8 +95,13 @@ class Link:
         """Call `callback` each time the connection is back after it was lost."""
         self._reconnected.append(callback)
 
-    async def publish(self, subject: str, payload: bytes, *, reply: str = "", error: bool = False) -> None:
-        """Hand a message to the connection. Raises: Unavailable when the bus is away, Internal when it is too large."""
+    async def publish(
+        self, subject: str, payload: bytes, *, reply: str = "", error: bool = False, is_lazy: bool = False
+    ) -> None:
+        """Hand a message to the connection; a lazy one may wait 2 ms for company.
+
+        Raises: Unavailable when the bus is away, Internal when the message is too large.
+        """
         if len(payload) > MESSAGE_BYTES_MAX:
             raise Internal("internal_error") from ValueError(
                 f"{len(payload)} bytes for {subject.split('.')[0]}"
@@ -115,33 +109,31 @@ class Link:
         if not self._client.is_connected:
             raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS")
         try:
-            await self._client.publish(
-                subject, payload, reply=reply, headers={"Relay-Error": "1"} if error else None
-            )
+            if is_lazy:
+                await self._client.publish_lazily(subject, payload)
+            else:
+                headers = {"Relay-Error": "1"} if error else None
+                await self._client.publish(subject, payload, reply=reply, headers=headers)
         except nats_errors.Error as failure:
             raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS") from failure
 
     async def subscribe(
         self, subject: str, callback: Callable[[Message], Awaitable[None]], *, queue: str = ""
     ) -> Subscription:
-        """Call `callback` for each message, one after another: it must only hand over, never wait for long."""
+        """Call `callback` for each message, one after another.
 
-        async def receive(raw: Msg) -> None:
-            headers = raw.headers
+        It runs in the reader of the connection: it must only hand over, and never wait for an answer on this connection.
+        """
+
+        async def receive(subject: str, reply: str, payload: bytes, headers: dict[str, str] | None) -> None:
             if headers is None:
-                await callback(Message(raw.subject, raw.data, raw.reply))
+                await callback(Message(subject, payload, reply))
                 return
-            await callback(
-                Message(
-                    raw.subject,
-                    raw.data,
-                    raw.reply,
-                    raw.data if "Relay-Error" in headers else None,
-                    headers.get("Status") == _NO_RESPONDERS,
-                )
-            )
+            error = payload if "Relay-Error" in headers else None
+            is_unanswered = headers.get("Status") == _NO_RESPONDERS
+            await callback(Message(subject, payload, reply, error, is_unanswered))
 
-        return await self._client.subscribe(subject, queue=queue, cb=receive)
+        return await self._client.subscribe_directly(subject, receive, queue=queue)
 
     async def end(self, subscription: Subscription) -> None:
         """Hear what the server has already sent to `subscription`, then no more. Never raises for a bus that is away."""
