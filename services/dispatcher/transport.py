@@ -58,6 +58,8 @@ _FAILURES: tuple[tuple[type[Exception], type[httpx.TransportError], str], ...] =
     (aiohttp.ClientConnectionError, httpx.ReadError, "the connection was lost"),
 )
 
+_CHECKED_URLS_MAX = 512  # a channel has one
+
 
 class ReusedConnectionLost(httpx.RemoteProtocolError):
     """A connection taken from the pool ended before the first byte of an answer.
@@ -121,6 +123,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     ) -> None:
         plain = addresses if allow_http else msgspec.structs.replace(addresses, is_public_allowed=False)
         self._policies = {"https": addresses, "http": plain}
+        self._checked: dict[str, URL] = {}
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         for scheme, policy in self._policies.items():
             connector = aiohttp.TCPConnector(
@@ -175,9 +178,20 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             await session.close()
 
     def _checked_url(self, request: httpx.Request) -> URL:
-        # What is checked is what aiohttp connects to: one reading of the URL, not two that may differ.
+        text = str(request.url)
+        url = self._checked.get(text)
+        if url is None:
+            url = self._check_url(text)
+            if len(self._checked) >= _CHECKED_URLS_MAX:
+                self._checked.clear()
+            self._checked[text] = url
+        return url
+
+    def _check_url(self, text: str) -> URL:
+        # What is checked is what aiohttp connects to: one reading of the URL, not two that may differ. A name's addresses are
+        # checked by the resolver, at each connection; what is decided here stays true.
         try:
-            url = URL(str(request.url), encoded=True)
+            url = URL(text, encoded=True)
         except ValueError as error:
             raise httpx.UnsupportedProtocol("the URL is malformed") from error
         policy = self._policies.get(url.scheme)

@@ -1,0 +1,84 @@
+"""`relay settings` and `relay nats-config`: the texts that a deployment is configured with."""
+
+from collections.abc import Iterable
+
+import click
+
+from services.auth.settings import AuthSettings
+from services.billing.settings import BillingSettings
+from services.devstack.settings import StackSettings
+from services.dispatcher.settings import DispatcherSettings
+from services.edge.settings import EdgeSettings
+from shared.contracts.call import PARTIES
+from shared.settings import Documented, Settings, document
+
+KINDS: dict[str, type[Settings]] = {
+    "edge": EdgeSettings,
+    "auth": AuthSettings,
+    "billing": BillingSettings,
+    "dispatcher": DispatcherSettings,
+    "stack": StackSettings,
+}
+TITLES = {
+    "edge": "The edge",
+    "auth": "Auth",
+    "billing": "Billing",
+    "dispatcher": "The dispatcher",
+    "stack": "The local stack: relay up",
+}
+OPENAI_API_KEY = Documented(
+    variable="OPENAI_API_KEY",
+    description="Key of OpenAI, which the demo channel then leads to",
+    default="",
+    is_secret=True,
+)
+HEADER = """\
+# Every setting of Relay with its default, as `relay settings` prints it. Uncomment what you change.
+# A secret can be mounted instead of exported: RELAY_X_FILE names the file that holds the value of RELAY_X.
+"""
+
+
+@click.command()
+@click.option(
+    "--service", type=click.Choice(list(KINDS)), help="Only what this service, or the local stack, reads."
+)
+def settings(service: str | None) -> None:
+    """Print every setting, as a .env file."""
+    click.echo(environment_text(service), nl=False)
+
+
+@click.command("nats-config")
+def nats_configuration() -> None:
+    """Print the configuration of a NATS server.
+
+    Each service has a user with the least rights. Passwords come from the server's environment:
+    RELAY_NATS_PASSWORD_EDGE, RELAY_NATS_PASSWORD_AUTH, and so on.
+    """
+    from shared.contracts.nats_config import nats_config
+
+    click.echo(nats_config({party: f"$RELAY_NATS_PASSWORD_{party.upper()}" for party in PARTIES}), nl=False)
+
+
+def environment_text(service: str | None = None) -> str:
+    """Return what `service` reads as a .env file; by default what any reads, the settings that all share first and once."""
+    if service is not None:
+        return HEADER + _section(TITLES[service], _read_by(service))
+    shared = list(document(Settings))
+    sections = [_section("Every service", shared)]
+    for name, title in TITLES.items():
+        sections.append(_section(title, (each for each in _read_by(name) if each not in shared)))
+    return HEADER + "".join(sections)
+
+
+def _read_by(service: str) -> list[Documented]:
+    extra = [OPENAI_API_KEY] if service == "stack" else []
+    return [*document(KINDS[service]), *extra]
+
+
+def _section(title: str, settings: Iterable[Documented]) -> str:
+    return f"\n## {title}\n" + "".join(map(_entry, settings))
+
+
+def _entry(each: Documented) -> str:
+    required = " (required)" if each.default is None else ""
+    return f"\n# {each.description}{required}\n# {each.variable}={each.default or ''}\n"

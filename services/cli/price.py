@@ -1,0 +1,134 @@
+"""`relay price` and `relay model`: what can be called, and what it costs."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from services.cli import parameters
+from services.cli.answer import Answer, moment, table
+from services.cli.session import over_the_bus
+from shared.contracts import billing, dispatcher
+from shared.money import usd_per_million_from_pico
+
+if TYPE_CHECKING:
+    from shared.bus import Bus
+
+MAX_OUTPUT_TOKENS = 16_384  # for a new model of which nothing else is said
+PRICE_COLUMNS = "INPUT|OUTPUT|CACHE READ|CACHE WRITE|MAX OUTPUT"
+
+
+class PricedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that can be called, with the price that is in force."""
+
+    id: str
+    created_unix: int
+    price: billing.Price
+
+
+class PricedModels(msgspec.Struct, frozen=True, kw_only=True):
+    """Every model that can be called, by name."""
+
+    items: tuple[PricedModel, ...]
+
+
+@click.group()
+def price() -> None:
+    """Prices of the models, in USD per million tokens."""
+
+
+@click.group()
+def model() -> None:
+    """Models that can be called."""
+
+
+@price.command("set")
+@click.argument("model")
+@click.option("--input", "given", type=parameters.price, required=True, metavar="USD", help="For the input.")
+@click.option(
+    "--output", "produced", type=parameters.price, required=True, metavar="USD", help="For the output."
+)
+@click.option(
+    "--cache-read",
+    type=parameters.price,
+    metavar="USD",
+    help="For input read from a cache. The input's by default.",
+)
+@click.option(
+    "--cache-write",
+    type=parameters.price,
+    metavar="USD",
+    help="For input written to a cache. The input's by default.",
+)
+@click.option(
+    "--max-output-tokens", type=click.IntRange(min=1), metavar="N",
+    help=f"The model's own limit. As it was by default, {MAX_OUTPUT_TOKENS} for a new model.",
+)  # fmt: skip
+@over_the_bus
+async def set_price(
+    bus: "Bus",
+    model: str,
+    given: int,
+    produced: int,
+    cache_read: int | None,
+    cache_write: int | None,
+    max_output_tokens: int | None,
+) -> Answer:
+    """Give a model a price, or a new one, from now on. Prices are in USD per million tokens."""
+    request = billing.SetPrice(
+        model=model,
+        input_pico_usd=given,
+        output_pico_usd=produced,
+        cache_read_pico_usd=given if cache_read is None else cache_read,
+        cache_write_pico_usd=given if cache_write is None else cache_write,
+        max_output_tokens=max_output_tokens or await _known_limit(bus, model),
+    )
+    made = await bus.call(billing.SET_PRICE, request)
+    return Answer(document=made, text=table(f"MODEL|{PRICE_COLUMNS}", [(made.model, *_figures(made))]))
+
+
+@price.command("list")
+@click.option("--model", help="Every version of this model's price, newest first.")
+@over_the_bus
+async def list_prices(bus: "Bus", model: str | None) -> Answer:
+    """List the prices in force, in USD per million tokens."""
+    prices = await bus.call(billing.LIST_PRICES, billing.ListPrices(model=model))
+    rows = [(each.model, *_figures(each), moment(each.effective_unix), str(each.id)) for each in prices.items]
+    return Answer(document=prices, text=table(f"MODEL|{PRICE_COLUMNS}|SINCE|ID", rows))
+
+
+@model.command("list")
+@over_the_bus
+async def list_models(bus: "Bus") -> Answer:
+    """List the models that have a channel and a price.
+
+    It is what /v1/models shows. Prices are in USD per million tokens.
+    """
+    offered, prices = await asyncio.gather(
+        bus.call(dispatcher.LIST_MODELS, dispatcher.ListModels()),
+        bus.call(billing.LIST_PRICES, billing.ListPrices()),
+    )
+    priced = {each.model: each for each in prices.items}
+    items = tuple(
+        PricedModel(id=each.id, created_unix=each.created_unix, price=priced[each.id])
+        for each in offered.items
+        if each.id in priced
+    )
+    rows = [(each.id, *_figures(each.price)) for each in items]
+    return Answer(document=PricedModels(items=items), text=table(f"MODEL|{PRICE_COLUMNS}", rows))
+
+
+async def _known_limit(bus: "Bus", model: str) -> int:
+    versions = await bus.call(billing.LIST_PRICES, billing.ListPrices(model=model))
+    return versions.items[0].max_output_tokens if versions.items else MAX_OUTPUT_TOKENS
+
+
+def _figures(each: billing.Price) -> tuple[str, ...]:
+    return (
+        usd_per_million_from_pico(each.input_pico_usd),
+        usd_per_million_from_pico(each.output_pico_usd),
+        usd_per_million_from_pico(each.cache_read_pico_usd),
+        usd_per_million_from_pico(each.cache_write_pico_usd),
+        str(each.max_output_tokens),
+    )

@@ -1,0 +1,68 @@
+"""`relay user`: people who can sign in."""
+
+import secrets
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from services.cli import parameters
+from services.cli.answer import Answer, moment, table
+from services.cli.secret_input import secret_option
+from services.cli.session import over_the_bus
+from shared.contracts import auth
+
+if TYPE_CHECKING:
+    from shared.bus import Bus
+
+PASSWORD_BYTES = 15  # 20 characters, 120 random bits
+
+
+class CreatedUser(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The new user. `password` is there when it was made here, and is shown never again."""
+
+    user: auth.User
+    password: str | None = None
+
+
+@click.group()
+def user() -> None:
+    """People who can sign in."""
+
+
+@user.command("create")
+@click.argument("email")
+@secret_option("password", is_required=False, is_new=True)
+@click.option(
+    "--role",
+    type=click.Choice(["admin", "member"]),
+    default="member",
+    show_default=True,
+    help="What the user may do.",
+)
+@click.option("--account", type=parameters.account_id, metavar="ID", help="Join this account, not a new one.")
+@over_the_bus
+async def create_user(
+    bus: "Bus", email: str, password: str | None, role: auth.Role, account: str | None
+) -> Answer:
+    """Make a user, with a new account unless one is named.
+
+    Without an option for the password, one is made and shown once.
+    """
+    made = secrets.token_urlsafe(PASSWORD_BYTES) if password is None else None
+    request = auth.CreateUser(email=email, password=password or made or "", role=role, account_id=account)
+    created = await bus.call(auth.CREATE_USER, request)
+    text = f"User {created.email} is made, in account {created.account_id}."
+    if made is not None:
+        text += f"\nThe password is shown only now: {made}"
+    return Answer(document=CreatedUser(user=created, password=made), text=text)
+
+
+@user.command("list")
+@click.option("--account", type=parameters.account_id, metavar="ID", help="Only those of this account.")
+@over_the_bus
+async def list_users(bus: "Bus", account: str | None) -> Answer:
+    """List users, oldest first, at most 1,000."""
+    users = await bus.call(auth.LIST_USERS, auth.ListUsers(account_id=account))
+    rows = [(each.email, each.role, each.account_id, moment(each.created_unix)) for each in users.items]
+    return Answer(document=users, text=table("EMAIL|ROLE|ACCOUNT|CREATED", rows))
