@@ -1,6 +1,6 @@
 """The invariants of the ledger as queries that find no row, for tests and as an alarm in production.
 
-Numbers and reasons: the list of money invariants in ARCHITECTURE.md. What a CHECK, a trigger or a right enforces already is
+The numbers are stable: alarms and documents quote them. What a CHECK, a trigger or a right enforces already is
 asked again here all the same: the audit also runs on restored backups and replicas, where nothing was enforced. Invariants
 that no query over one database can see (answers to repeats, the order of acknowledgements) are property tests.
 
