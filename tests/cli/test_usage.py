@@ -1,0 +1,81 @@
+"""`relay usage` and `relay audit` on a ledger with requests in it."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from services.cli.database import Audited
+from shared.bus import Bus
+from shared.contracts import auth, billing
+from shared.contracts.call import EDGE
+from shared.ids import process_id, uuid7
+from shared.settings import Settings, load
+from tests.cli.conftest import Relay
+from tests.cli.test_account import user_of
+
+
+async def _spend(settings: Settings, key: auth.Key, model: str) -> str:
+    """Run one request of 100 input and 20 output tokens through the ledger, as an edge does; return its id."""
+    request_id = str(uuid7())
+    lease = billing.Lease(lease_id=process_id())
+    reserve = billing.Reserve(
+        request_id=request_id, account_id=key.account_id, key_id=key.id, lease_id=lease.lease_id, model=model,
+        input_tokens_bound=100, output_tokens_wanted=50, choices=1, deadline_seconds=60, fingerprint="f",
+    )  # fmt: skip
+    settle = billing.Settle(
+        request_id=request_id, account_id=key.account_id, attempt=0, outcome="completed", is_upstream_accepted=True,
+        input_tokens_bound=100, output_tokens_bound=50, channel="demo", witness="edge",
+        usage=billing.Usage(input_tokens=100, output_tokens=20),
+    )  # fmt: skip
+    async with Bus(settings, party=EDGE) as bus:
+        await bus.call(billing.RENEW_LEASE, lease)
+        await bus.call(billing.RESERVE, reserve)
+        await bus.call(billing.SETTLE, settle)
+    return request_id
+
+
+@pytest.fixture(scope="module")
+def spent(running: Relay) -> str:
+    """The id of a request of olga@example.com that cost 0.00014 USD."""
+    user_of(running, "olga@example.com")
+    running.text("credit", "olga@example.com", "1", "--reason", "test")
+    running.text("price", "set", "u", "--input", "1", "--output", "2")
+    text = running.text("key", "create", "--account", "olga@example.com", "--name", "x", "--json")
+    key = msgspec.json.decode(text, type=auth.CreatedKey).key
+    return asyncio.run(_spend(load(Settings, running.variables_of(EDGE)), key, "u"))
+
+
+def test_usage_is_listed(running: Relay, spent: str) -> None:
+    """For one account or all, newest first, at most as many as wanted."""
+    mine = running.text("usage", "list", "--account", "olga@example.com")
+    all_of_them = running.text("usage", "list", "--limit", "1000", "--json")
+
+    row = mine.splitlines()[1].split()
+    assert (row[0], row[3:]) == (spent, ["u", "100", "20", "0.00014", "completed", "C1", "demo"])
+    records = msgspec.json.decode(all_of_them, type=billing.UsageRecords).items
+    assert spent in [each.request_id for each in records]
+
+
+def test_one_request_is_shown_whole(running: Relay, spent: str) -> None:
+    """With its charge to the last digit."""
+    sheet = running.text("usage", "show", spent)
+    records = msgspec.json.decode(
+        running.text("usage", "show", spent, "--json"), type=billing.UsageRecords
+    ).items
+
+    assert [each.charged_nano_usd for each in records] == [140_000]
+    assert "charged        0.00014 USD" in sheet
+    assert running.refusal("usage", "show", str(uuid7())) == "There is no such request."
+
+
+def test_a_sound_ledger_passes_the_audit(running: Relay, spent: str) -> None:
+    """Every invariant is named, with ok."""
+    text = running.text("audit")
+    audited = msgspec.json.decode(running.text("audit", "--json"), type=Audited)
+
+    assert audited.is_sound
+    assert [line.split()[:2] for line in text.splitlines()] == [
+        [each.number, "ok"] for each in audited.invariants
+    ]
+    assert not any(each.rows for each in audited.invariants)
