@@ -55,9 +55,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nats_user: Annotated[str, msgspec.Meta(description="NATS user of this service; empty for none")] = ""
     nats_password: Annotated[Secret, msgspec.Meta(description="Password of the NATS user")] = Secret("")
     host: Annotated[str, msgspec.Meta(description="Address that the HTTP listener binds")] = "127.0.0.1"
-    port: Annotated[int, msgspec.Meta(description="Port of the HTTP listener; 0 picks a free one", ge=0)] = (
-        8080
-    )
+    port: Annotated[
+        int, msgspec.Meta(description="Port of the HTTP listener; 0 picks a free one", ge=0, le=65535)
+    ] = 8080
     listen_fd: Annotated[
         int,
         msgspec.Meta(description="File descriptor of a listening socket that is already open; -1 for none"),

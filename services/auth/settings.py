@@ -27,9 +27,9 @@ class AuthSettings(Settings, frozen=True, kw_only=True):
         int,
         msgspec.Meta(description="Connections to PostgreSQL for look-ups; as many again for changes", ge=1),
     ] = 8
-    port: Annotated[int, msgspec.Meta(description="Port of the HTTP listener; 0 picks a free one", ge=0)] = (
-        8081
-    )
+    port: Annotated[
+        int, msgspec.Meta(description="Port of the HTTP listener; 0 picks a free one", ge=0, le=65535)
+    ] = 8081
 
     def __post_init__(self) -> None:
         """Refuse a pepper that could be guessed."""

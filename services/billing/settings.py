@@ -10,7 +10,9 @@ from shared.settings import Secret, Settings
 class BillingSettings(Settings, frozen=True, kw_only=True):
     """Settings of billing, beside those that every service has."""
 
-    port: Annotated[int, Meta(description="Port of the HTTP listener; 0 picks a free one", ge=0)] = 8082
+    port: Annotated[
+        int, Meta(description="Port of the HTTP listener; 0 picks a free one", ge=0, le=65535)
+    ] = 8082
     database_url: Annotated[Secret, Meta(description="PostgreSQL of this service, as postgresql://…")]
     database_pool_size: Annotated[int, Meta(description="Connections to PostgreSQL at most", ge=1)] = 4
     lanes: Annotated[

@@ -109,7 +109,7 @@ def _access() -> Settings:
 
 def _local_stack(settings: StackSettings) -> "StackFile | None":
     """Return what a stack in this data directory has noted when it last started, None when there never was one."""
-    from services.devstack.stack import STACK_FILE, StackFile
+    from services.devstack.settings import STACK_FILE, StackFile
 
     path = Path(settings.data_dir) / STACK_FILE
     try:

@@ -2,9 +2,21 @@
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from shared.settings import Secret, Settings
+
+STACK_FILE = "stack.json"
+
+
+class StackFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line needs to talk to the running stack; `stack.json` in the data directory, private."""
+
+    nats_url: str
+    nats_user: str
+    nats_password: str
+    database_url: str
 
 
 class StackSettings(Settings, frozen=True, kw_only=True):

@@ -25,27 +25,17 @@ from services.devstack.postgres import EmbeddedPostgres
 from services.devstack.process import HOST, write_private
 from services.devstack.schemas import SCHEMAS, migrate_all
 from services.devstack.secrets import StackSecrets, load_or_make
-from services.devstack.settings import StackSettings
+from services.devstack.settings import STACK_FILE, StackFile, StackSettings
 from shared.contracts.call import OPERATOR
 from shared.contracts.nats_config import nats_config
 from shared.errors import RelayError
 from shared.settings import SettingsError, load
 
 DATABASE = "relay"
-STACK_FILE = "stack.json"
 SERVICES = ("auth", "billing", "dispatcher", "edge")
 STOP_ORDER = ("edge", "dispatcher", "billing", "auth", "simulator")
 STOP_SECONDS = 15.0  # beyond the drain, before a process is ended by force
 BACKLOG = 4096
-
-
-class StackFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line needs to talk to the running stack; `stack.json` in the data directory, private."""
-
-    nats_url: str
-    nats_user: str
-    nats_password: str
-    database_url: str
 
 
 def up(replicas: int = 1) -> int:

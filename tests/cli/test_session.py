@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.devstack.stack import STACK_FILE, StackFile
+from services.devstack.settings import STACK_FILE, StackFile
 from shared.contracts.call import OPERATOR
 from tests.cli.conftest import Relay, run
 from tests.cli.subprocesses import relay_process
