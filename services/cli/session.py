@@ -14,13 +14,12 @@ import msgspec
 
 from services.cli.answer import Answer, show
 from services.devstack.errors import ServerNotStarted
-from services.devstack.settings import StackSettings
+from services.devstack.settings import STACK_FILE, StackFile, StackSettings
 from shared.contracts.call import OPERATOR
 from shared.errors import RelayError, Unavailable
 from shared.settings import Secret, Settings, SettingsError, load
 
 if TYPE_CHECKING:
-    from services.devstack.stack import StackFile
     from shared.bus import Bus
 
 P = ParamSpec("P")
@@ -109,8 +108,6 @@ def _access() -> Settings:
 
 def _local_stack(settings: StackSettings) -> "StackFile | None":
     """Return what a stack in this data directory has noted when it last started, None when there never was one."""
-    from services.devstack.settings import STACK_FILE, StackFile
-
     path = Path(settings.data_dir) / STACK_FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=StackFile)

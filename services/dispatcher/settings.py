@@ -13,7 +13,9 @@ Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 class DispatcherSettings(Settings, frozen=True, kw_only=True):
     """Settings of the dispatcher, beside those that every service has."""
 
-    port: Annotated[int, Meta(description="Port of the HTTP listener; 0 picks a free one", ge=0)] = 8083
+    port: Annotated[
+        int, Meta(description="Port of the HTTP listener; 0 picks a free one", ge=0, le=65535)
+    ] = 8083
     database_url: Annotated[Secret, Meta(description="PostgreSQL of this service, as postgresql://…")]
     database_pool_size: Annotated[int, Meta(description="Connections to PostgreSQL at most", ge=1)] = 4
     master_key: Annotated[
@@ -21,7 +23,9 @@ class DispatcherSettings(Settings, frozen=True, kw_only=True):
     ]
     upstream_private_networks: Annotated[
         tuple[str, ...],
-        Meta(description="Private networks that channels may point into, as CIDR separated by commas; else public only"),
+        Meta(
+            description="Private networks that channels may point into, as CIDR separated by commas; else public only"
+        ),
     ] = ()
     upstream_connections_per_host: Annotated[
         int, Meta(description="Connections to one upstream host at most", ge=1)
@@ -30,11 +34,18 @@ class DispatcherSettings(Settings, frozen=True, kw_only=True):
     first_output_seconds: Annotated[
         float, Meta(description="Seconds that an upstream may take until its first event", gt=0)
     ] = 600.0
-    idle_seconds: Annotated[float, Meta(description="Seconds of silence that end a running answer", gt=0)] = 120.0
-    answer_bytes_max: Annotated[int, Meta(description="Bytes of a plain answer at most", ge=1024)] = 64 * 1024 * 1024
-    streams_max: Annotated[int, Meta(description="Answers that one dispatcher carries at the same time", ge=1)] = 2000
+    idle_seconds: Annotated[float, Meta(description="Seconds of silence that end a running answer", gt=0)] = (
+        120.0
+    )
+    answer_bytes_max: Annotated[int, Meta(description="Bytes of a plain answer at most", ge=1024)] = (
+        64 * 1024 * 1024
+    )
+    streams_max: Annotated[
+        int, Meta(description="Answers that one dispatcher carries at the same time", ge=1)
+    ] = 2000
     body_memory_bytes: Annotated[
-        int, Meta(description="Memory for request bodies of all running calls together, in bytes", ge=1024 * 1024)
+        int,
+        Meta(description="Memory for request bodies of all running calls together, in bytes", ge=1024 * 1024),
     ] = 512 * 1024 * 1024
     channels_reread_seconds: Annotated[
         float, Meta(description="Seconds after which channels are read again even without an event", gt=0)
@@ -54,5 +65,7 @@ class DispatcherSettings(Settings, frozen=True, kw_only=True):
         except ValueError:
             key = b""
         if len(key) != 32 or len(set(key)) < 8:
-            raise SettingsError("RELAY_MASTER_KEY is not usable: it must be 64 random hexadecimal digits (32 bytes).")
+            raise SettingsError(
+                "RELAY_MASTER_KEY is not usable: it must be 64 random hexadecimal digits (32 bytes)."
+            )
         return key
