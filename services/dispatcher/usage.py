@@ -29,6 +29,7 @@ _PLACES = {
         "prompt_tokens_details.cache_creation_input_tokens",  # Alibaba
     ),
 }
+_PATHS = {name: [tuple(place.split(".")) for place in places] for name, places in _PLACES.items()}
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,16 +73,16 @@ def merge(previous: Usage | None, reported: Json) -> Usage:
 def _read(reported: Json) -> tuple[dict[str, int], bool]:
     is_implausible = not isinstance(reported, dict)
     counts = {}
-    for name, places in _PLACES.items():
+    for name, places in _PATHS.items():
         value = next((found for place in places if (found := _at(reported, place)) is not None), None)
         counts[name], is_usable = _count(value)
         is_implausible = is_implausible or not is_usable
     return counts, is_implausible
 
 
-def _at(reported: Json, place: str) -> Json:
+def _at(reported: Json, place: tuple[str, ...]) -> Json:
     value = reported
-    for name in place.split("."):
+    for name in place:
         value = value.get(name) if isinstance(value, dict) else None
     return value
 

@@ -170,7 +170,9 @@ class CalleeStream:
         if self._state is _State.FINISHED:
             if now >= self._closes_at:
                 return self._close()
-            actions = [] if self._is_released else self._repeat_fin(now)
+            if self._is_released:
+                return []
+            actions = self._repeat_fin(now)
         else:
             actions = [*self._tick_accept(now), *self._tick_body(now)]
         probes = self._outflow.tick(now, has_more=self._is_answering)
