@@ -232,6 +232,9 @@ INVARIANTS = (
 )
 
 _RECOMPUTED = "Every cost can be computed again from the stored tokens and the stored price."
+
+# What an audit looks at, by number: the queries above, and the one that Python computes.
+SENTENCES = {each.number: each.sentence for each in INVARIANTS} | {"I12": _RECOMPUTED}
 _COSTS = """
     SELECT u.request_id, u.cost_nano_usd,
         u.input_tokens, u.cache_read_tokens, u.cache_write_tokens, u.output_tokens, u.reasoning_tokens,
