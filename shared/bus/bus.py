@@ -106,13 +106,13 @@ class Bus:
         self._serving.append(await self.control.subscribe(call.subject, receive, queue=call.owner))
 
     async def listen(self, event: Event[M], handler: Callable[[M], Awaitable[None]]) -> None:
-        """Call `handler` for each `event`, one after another; it must only note what changed."""
+        """Call `handler` for each `event`, one after another."""
         decoder = msgspec.msgpack.Decoder(event.message)
 
         async def receive(message: Message) -> None:
             await handler(decoder.decode(message.payload))
 
-        await self.control.subscribe(event.subject, receive)
+        await self.control.subscribe(event.subject, receive, is_direct=False)
 
     async def stop_serving(self, *, timeout_seconds: float) -> int:
         """Take no new calls, let the running ones answer for at most `timeout_seconds`; return how many were cut off."""
