@@ -38,6 +38,7 @@ from services.dispatcher.addresses import AddressPolicy, GuardedResolver
 
 MAX_HEADER_BYTES = 16 * 1024  # for one header; aiohttp bounds their number
 MAX_INFLATED_PIECE_BYTES = 64 * 1024
+READ_BUFFER_BYTES = 32 * 1024  # aiohttp reads on up to twice this from an upstream that nobody reads
 UNACKNOWLEDGED_SECONDS = 30  # a host that takes no bytes for so long is lost
 
 _DNS_SECONDS = 30
@@ -324,6 +325,7 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,
+        read_bufsize=READ_BUFFER_BYTES,
         max_line_size=MAX_HEADER_BYTES,
         max_field_size=MAX_HEADER_BYTES,
         trace_configs=[trace],
