@@ -76,12 +76,16 @@ class Child:
             f"{self.name} was not ready after {READY_SECONDS:g} s. Its log is {self._log}."
         )
 
-    async def stop(self, timeout_seconds: float) -> None:
-        """End the process in order, by force after `timeout_seconds`."""
+    async def release(self) -> None:
+        """Start the process no more when it ends."""
         self._is_stopping = True
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
+
+    async def stop(self, timeout_seconds: float) -> None:
+        """End the process in order, by force after `timeout_seconds`."""
+        await self.release()
         process = self._process
         if process is None or process.returncode is not None:
             return

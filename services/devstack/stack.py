@@ -244,6 +244,7 @@ def _child(
 
 
 async def _stop(children: list[Child], timeout_seconds: float) -> None:
+    await asyncio.gather(*(child.release() for child in children))
     for group in STOP_ORDER:
         members = [child for child in children if child.name.partition("-")[0] == group]
         await asyncio.gather(*(child.stop(timeout_seconds) for child in members))
