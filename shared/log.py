@@ -1,12 +1,10 @@
 """JSON lines on standard error: one object per event, never a prompt, a key or an upstream's words."""
 
+import json
 import logging
 import sys
 import time
 
-import msgspec
-
-_encoder = msgspec.json.Encoder()
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -27,10 +25,13 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        event.update({name: value for name, value in vars(record).items() if name not in _STANDARD})
+        for name, value in vars(record).items():
+            if name not in _STANDARD:
+                event.setdefault(name, value)
         if record.exc_info:
             event["exception"] = self.formatException(record.exc_info)
-        return _encoder.encode(_plain(event)).decode()
+        # The standard library takes what a fault may bring along: half a surrogate, an integer of any size, any object.
+        return json.dumps(event, ensure_ascii=False, default=str)
 
 
 def configure(service: str, level: str) -> None:
@@ -40,10 +41,3 @@ def configure(service: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-
-
-def _plain(event: dict[str, object]) -> dict[str, object]:
-    return {
-        name: value if isinstance(value, str | int | float | bool | None) else str(value)
-        for name, value in event.items()
-    }

@@ -1,9 +1,10 @@
 """The skeleton of all four services: how one starts, says that it is ready, and stops.
 
 A service is `create_app(settings, bus) -> Starlette`, built here by `build()`: the bus is connected first, then the service's own
-lifespan opens what it holds, then the listener opens. On SIGTERM or SIGINT the order is reversed: readiness goes off and
-`on_stop` is told at once, the listener closes, open responses finish within `drain_seconds`, the service's lifespan takes
-no new calls, finishes the running ones and settles what it owes, and the bus closes last.
+lifespan opens what it holds, then the listener opens. On SIGTERM or SIGINT the order is reversed: `Life.stopping` is set and
+readiness goes off at once, the listener closes, open responses finish within `drain_seconds`, the service's lifespan takes
+no new calls, finishes the running ones and settles what it owes, and the bus closes last. A service that has lost the bus for
+good, or a part that must run, ends in the same way, so that a fresh process can take over.
 """
 
 import asyncio
@@ -13,9 +14,9 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 import uvloop
@@ -31,7 +32,9 @@ from shared.errors import Unavailable
 from shared.metrics import CONTENT_TYPE, Metrics
 from shared.settings import Settings, T
 
+R = TypeVar("R")
 START_SECONDS = 30.0  # how long a service waits for the bus and the database before it gives up
+RETRY_SECONDS = 0.5
 BACKLOG = 4096
 PEER_SECONDS = 90.0  # how long a connection may take nothing of what is sent to it
 GRACE_SECONDS = 5.0  # beyond drain_seconds, for the last words of streams that were cut
@@ -40,16 +43,30 @@ log = logging.getLogger(__name__)
 
 
 class Life:
-    """Where a service is in its life: `stopping` is set by the first signal, before anything closes."""
+    """Where a service is in its life: `stopping` is set by the first signal, before anything closes.
+
+    `failed` is set when a part that must run has ended by a fault.
+    """
 
     def __init__(self) -> None:
         self.is_started = False
         self.stopping = asyncio.Event()
+        self.failed = asyncio.Event()
 
     @property
     def is_ready(self) -> bool:
         """True between the end of the start and the first signal."""
         return self.is_started and not self.stopping.is_set()
+
+    def guard(self, task: "asyncio.Task[None]") -> "asyncio.Task[None]":
+        """Return `task`, which must run as long as the service: when it fails, the process ends instead of limping on."""
+        task.add_done_callback(self._on_done)
+        return task
+
+    def _on_done(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("a part of the service has failed", exc_info=error)
+            self.failed.set()
 
 
 Opened = Callable[[Life, Metrics], AbstractAsyncContextManager[Mapping[str, object]]]
@@ -66,23 +83,26 @@ def build(
 ) -> Starlette:
     """Return the application: `routes`, and `/healthz`, `/readyz`, `/metrics`.
 
-    `opened` is entered after the bus is connected and yields the state that handlers find in `request.state`. A check
-    returns None, or the name of what is missing; `/readyz` is 200 only when nothing is.
+    `opened` is entered after the bus is connected and yields the state that handlers find in `request.state`; while it raises
+    Unavailable it is entered again, for START_SECONDS, each time with new metrics. A check returns None, or the name of what is
+    missing; `/readyz` is 200 only when nothing is.
     """
     life = Life()
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, object]]:
-        app.state.life = life
-        await _patiently(bus.__aenter__)
-        try:
-            async with opened(life, metrics) as state:
-                life.is_started = True
-                yield state
-                life.stopping.set()
-        finally:
-            await bus.__aexit__(None, None, None)
+        async with AsyncExitStack() as stack:
+            await _patiently(lambda: stack.enter_async_context(bus), life)
+            state = await _patiently(lambda: stack.enter_async_context(enter()), life)
+            life.is_started = True
+            yield state
+            life.stopping.set()
+
+    def enter() -> AbstractAsyncContextManager[Mapping[str, object]]:
+        nonlocal metrics
+        metrics = Metrics()
+        return opened(life, metrics)
 
     async def readyz(request: Request) -> Response:
         missing = [name for check in checks if (name := check()) is not None]
@@ -95,7 +115,7 @@ def build(
     async def show_metrics(request: Request) -> Response:
         return Response(metrics.render(), headers={"content-type": CONTENT_TYPE})
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/healthz", _healthz, methods=["GET"]),
             Route("/readyz", readyz, methods=["GET"]),
@@ -105,10 +125,17 @@ def build(
         lifespan=lifespan,
         exception_handlers=exception_handlers,
     )
+    app.state.life = life
+    # A redirect would name whatever host the client wrote, and drop the request id: a wrong path is an unknown path.
+    app.router.redirect_slashes = False
+    return app
 
 
 def run(name: str, create_app: Callable[[T, Bus], Starlette], settings: T) -> None:
-    """Run a service until a signal ends it; the process then exits, with 1 when the start failed or the bus was lost."""
+    """Run a service until a signal ends it in order; the process then exits with 0.
+
+    It exits with 1 when the start failed, or when the service lost the bus or a part of itself and ended for that.
+    """
     relay_log.configure(name, settings.log_level)
     bus = Bus(settings, party=name)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -134,15 +161,17 @@ async def _serve(app: Starlette, bus: Bus, settings: Settings) -> bool:
         timeout_graceful_shutdown=int(settings.drain_seconds + GRACE_SECONDS),
         backlog=BACKLOG,
     )
-    server = _Server(config, app)
+    server = _Server(config, app.state.life)
     sockets = [_listener(settings)]
-    watch = asyncio.create_task(_end_with_the_bus(bus, server))
+    watch = asyncio.create_task(_end_with_a_loss(bus, server))
     gc.freeze()  # what was imported lives as long as the process: spare the collector from walking it
     try:
         await server.serve(sockets=sockets)
+    except SystemExit:  # the start failed, says uvicorn, with a status of its own
+        return False
     finally:
         watch.cancel()
-    return server.started and not server.is_bus_lost
+    return server.started and not server.has_lost
 
 
 def _listener(settings: Settings) -> socket.socket:
@@ -157,25 +186,28 @@ def _listener(settings: Settings) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+    def __init__(self, config: uvicorn.Config, life: Life) -> None:
         super().__init__(config)
-        self._app = app
-        self.is_bus_lost = False
+        self.life = life
+        self.has_lost = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        life: Life | None = getattr(self._app.state, "life", None)
-        if life is not None:
-            life.stopping.set()
-        super().handle_exit(sig, frame)
+        # Not that of uvicorn, which raises the signal again at the end: an orderly end would then look like a kill.
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+        self.life.stopping.set()
 
 
-async def _end_with_the_bus(bus: Bus, server: _Server) -> None:
-    waiting = [asyncio.create_task(link.closed.wait()) for link in (bus.control, bus.streams)]
+async def _end_with_a_loss(bus: Bus, server: _Server) -> None:
+    losses = (bus.control.closed, bus.streams.closed, server.life.failed)
+    waiting = [asyncio.create_task(loss.wait()) for loss in losses]
     try:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if not server.should_exit:
-            log.critical("the bus is lost for good; ending so that a fresh process can take over")
-            server.is_bus_lost = True
+            log.critical(
+                "the bus or a part of the service is lost; ending so that a fresh process can take over"
+            )
+            server.has_lost = True
             server.handle_exit(signal.SIGTERM, None)
     finally:
         for task in waiting:
@@ -186,15 +218,14 @@ async def _healthz(request: Request) -> Response:
     return JSONResponse({"alive": True})
 
 
-async def _patiently(open_it: Callable[[], Awaitable[object]]) -> None:
+async def _patiently(open_it: Callable[[], Awaitable[R]], life: Life) -> R:
     loop = asyncio.get_running_loop()
     give_up = loop.time() + START_SECONDS
     while True:
         try:
-            await open_it()
-            return
+            return await open_it()
         except Unavailable as error:
-            if loop.time() > give_up:
+            if loop.time() > give_up or life.stopping.is_set():
                 raise
             log.warning("waiting at the start: %s", error)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(RETRY_SECONDS)

@@ -6,7 +6,7 @@ import random
 
 from shared.bus import Bus
 from shared.contracts import billing
-from shared.errors import Conflict, Internal, InvalidRequest, NotFound, Unavailable
+from shared.errors import RelayError, Unavailable
 
 PATIENCE_SECONDS = 60.0
 RETRY_SECONDS = 0.5
@@ -34,7 +34,7 @@ async def settle(
             if loop.time() > give_up:
                 log.error("billing did not confirm the end of a hold", extra={"request_id": claim.request_id})
                 return None
-        except (Conflict, Internal, InvalidRequest, NotFound) as error:
+        except RelayError as error:
             details = {"request_id": claim.request_id, "reason": error.code}
             log.error("billing refused the end of a hold", extra=details)
             return None

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import asyncpg
 from starlette.applications import Starlette
 
 from services.billing import store
@@ -19,6 +20,7 @@ from shared.metrics import Metrics
 from shared.service import Life, build
 
 EXPIRE_BATCH = 256
+TOMBSTONE_SECONDS = 86_400  # no reserve is under way for so long
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +38,22 @@ def create_app(settings: BillingSettings, bus: Bus) -> Starlette:
         async with AsyncExitStack() as stack:
             pool = await stack.enter_async_context(
                 open_pool(
-                    url, schema="billing", application="relay-billing", size=settings.database_pool_size
+                    url,
+                    schema="billing",
+                    application="relay-billing",
+                    size=settings.database_pool_size,
+                    statement_seconds=None,
                 )
             )
             lanes[:] = [await stack.enter_async_context(Lane(connect_lane)) for _ in range(settings.lanes)]
+            for task in (task for lane in lanes for task in lane.tasks):
+                life.guard(task)
             _measure(metrics, bus, lanes)
             publisher = Publisher(bus, url)
             for work in (publisher.run(), _reap(pool, settings, publisher)):
-                stack.push_async_callback(_cancelled, asyncio.create_task(work))
+                stack.push_async_callback(_cancelled, life.guard(asyncio.create_task(work)))
             await Handlers(bus, pool, lanes, settings, committed=publisher.wake).serve()
+            await bus.control.flush()  # ready means heard
             yield {}
             await bus.stop_serving(timeout_seconds=settings.drain_seconds)
 
@@ -65,18 +74,28 @@ async def _reap(pool: Pool, settings: BillingSettings, publisher: Publisher) -> 
     while True:
         await asyncio.sleep(settings.reap_seconds)
         try:
+            while await _expire(pool, settings, publisher) == EXPIRE_BATCH:
+                continue
             async with transaction(pool) as connection:
-                expired = await store.expire(
-                    connection,
-                    batch=EXPIRE_BATCH,
-                    grace_seconds=settings.expiry_grace_seconds,
-                    uptime_seconds=settings.lease_seconds,
-                )
+                await store.prune_tombstones(connection, age_seconds=TOMBSTONE_SECONDS)
         except Unavailable:
             continue  # the lanes say so, and the next look repairs what this one missed
-        if expired:
-            log.warning("holds expired whose edge or deadline had passed", extra={"holds": expired})
-            publisher.wake()
+        except asyncpg.PostgresError:
+            log.exception("the reaper failed; it goes on")
+
+
+async def _expire(pool: Pool, settings: BillingSettings, publisher: Publisher) -> int:
+    async with transaction(pool) as connection:
+        expired = await store.expire(
+            connection,
+            batch=EXPIRE_BATCH,
+            grace_seconds=settings.expiry_grace_seconds,
+            uptime_seconds=settings.lease_seconds,
+        )
+    if expired:
+        log.warning("holds expired whose edge or deadline had passed", extra={"holds": expired})
+        publisher.wake()
+    return expired
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:

@@ -88,7 +88,7 @@ def reserve(request: billing.Reserve) -> Command:
     """Return the command of a reserve. Raises: InvalidRequest for bounds that no request can have."""
     _check("input_tokens_bound", request.input_tokens_bound, 0, TOKENS_MAX)
     _check("choices", request.choices, 1, 128)
-    _check("deadline_seconds", int(request.deadline_seconds), 1, DEADLINE_SECONDS_MAX)
+    _check("deadline_seconds", request.deadline_seconds, 1, DEADLINE_SECONDS_MAX)
     if request.output_tokens_wanted is not None:
         _check("max_tokens", request.output_tokens_wanted, 0, TOKENS_MAX // request.choices)
     return Command(
@@ -245,7 +245,7 @@ def _unexpected(answer: Answer) -> RelayError:
     return Internal("internal_error")
 
 
-def _check(name: str, value: int, least: int, most: int) -> None:
+def _check(name: str, value: float, least: int, most: int) -> None:
     if not least <= value <= most:
         raise InvalidRequest("invalid_value", param=name, problem=f"{name} must be from {least} to {most}")
 

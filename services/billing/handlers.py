@@ -1,7 +1,7 @@
 """What billing answers on the bus: each function is one call of `shared.contracts.billing`."""
 
+import re
 from collections.abc import Callable
-from uuid import UUID
 
 from services.billing import commands, store
 from services.billing.lane import Lane
@@ -14,6 +14,9 @@ from shared.errors import Conflict, InsufficientFunds, InvalidRequest, NotFound
 from shared.money import LARGEST_NANO_USD, LARGEST_PICO_PRICE, usd_from_nano
 
 SETTLE_SECONDS = 30.0
+MODEL_CHARACTERS_MAX = 200
+LATEST_UNIX = 253_402_300_799  # the last second of the year 9999
+_ID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 
 class Handlers:
@@ -98,6 +101,8 @@ class Handlers:
     async def put_key(self, request: billing.PutKey) -> Empty:
         """Take over a key's status from auth."""
         _identify("account_id", request.account_id)
+        if request.expires_unix is not None and not 0 <= request.expires_unix <= LATEST_UNIX:
+            raise InvalidRequest("invalid_value", param="expires_unix", problem="the time is out of range")
         async with transaction(self._pool) as connection:
             result = await store.put_key(connection, request)
         if result == "account_unknown":
@@ -113,10 +118,9 @@ class Handlers:
             raise InvalidRequest(
                 "invalid_value", param="amount", problem="the amount is zero or out of range"
             )
-        if not 1 <= len(request.idempotency_key) <= 255:
-            raise InvalidRequest(
-                "invalid_value", param="idempotency_key", problem="it must have 1 to 255 characters"
-            )
+        _check_text("idempotency_key", request.idempotency_key, most=255)
+        if "\0" in request.reason:  # PostgreSQL takes every character but this one
+            raise InvalidRequest("invalid_value", param="reason", problem="it must not have a NUL character")
         async with transaction(self._pool) as connection:
             result = await store.credit(connection, request)
             balance = await store.balance(connection, request.account_id)
@@ -146,10 +150,7 @@ class Handlers:
 
     async def set_price(self, request: billing.SetPrice) -> billing.Price:
         """Make a new price version, and tell every edge."""
-        if not 1 <= len(request.model) <= 200 or not request.model.isprintable():
-            raise InvalidRequest(
-                "invalid_value", param="model", problem="a model's name has 1 to 200 printable characters"
-            )
+        _check_text("model", request.model, most=MODEL_CHARACTERS_MAX)
         for name in ("input_pico_usd", "output_pico_usd", "cache_read_pico_usd", "cache_write_pico_usd"):
             if not 0 <= getattr(request, name) <= LARGEST_PICO_PRICE:
                 raise InvalidRequest("invalid_value", param=name, problem=f"{name} is out of range")
@@ -164,6 +165,8 @@ class Handlers:
 
     async def list_prices(self, request: billing.ListPrices) -> billing.Prices:
         """List the prices in force, or every version of one model."""
+        if request.model is not None:
+            _check_text("model", request.model, most=MODEL_CHARACTERS_MAX)
         async with transaction(self._pool) as connection:
             if request.model is None:
                 return billing.Prices(items=await store.current_prices(connection))
@@ -184,7 +187,12 @@ class Handlers:
 
 
 def _identify(name: str, text: str) -> None:
-    try:
-        UUID(text)
-    except ValueError as error:
-        raise InvalidRequest("invalid_value", param=name, problem=f"{name} is not an id") from error
+    if _ID.fullmatch(text) is None:
+        raise InvalidRequest("invalid_value", param=name, problem=f"{name} is not an id")
+
+
+def _check_text(name: str, text: str, *, most: int) -> None:
+    if not 1 <= len(text) <= most or not text.isprintable():
+        raise InvalidRequest(
+            "invalid_value", param=name, problem=f"{name} must have 1 to {most} printable characters"
+        )

@@ -6,14 +6,16 @@ latency of one call, and a busy one shares each commit among many. An answer is 
 What goes wrong, and what follows:
 
     an account is locked elsewhere      its commands come back `busy`, go into a later batch, and after BUSY_TRIES to the
-                                        patient connection, which waits for the lock; the others are not delayed
+                                        patient connection, which waits for the lock, account by account; the others are
+                                        not delayed. After the lock_timeout they are refused as unavailable
     one command poisons the batch       the batch is undone by PostgreSQL; the commands are sent again one by one
-    a deadlock or serialization error   the batch was undone; it is sent again, RETRIES_MAX times
+    a deadlock or serialization error   the batch was undone; it is sent again, TRIES_MAX times in all
     the connection breaks               the outcome is unknown: the batch is sent again by id, which is safe (invariant I7)
-    PostgreSQL is away                  the commands are refused as unavailable; their callers repeat or give up
+    PostgreSQL is away                  the commands are refused as unavailable; their callers repeat or give up. The lane
+                                        looks for it each PROBE_SECONDS, also when nothing is asked
 
 There is no client-side time limit around a commit: a cancelled commit has no known outcome. A connection that has been
-silent for SILENCE_SECONDS is abandoned whole, and what it carried is sent again by id.
+silent for too long is abandoned whole (`shared.db.watched`), and what it carried is sent again by id.
 """
 
 import asyncio
@@ -25,26 +27,19 @@ import asyncpg
 import msgspec
 
 from services.billing.commands import Answer, Command
-from shared.db import Connection, away
-from shared.errors import Internal, RelayError
+from shared.db import AWAY, Connection, away, watched
+from shared.errors import Internal, RelayError, Unavailable
 
 BATCH_MAX = 256
 QUEUE_MAX = 8192
 BUSY_TRIES = 3
-RETRIES_MAX = 3
-SILENCE_SECONDS = 10.0
+TRIES_MAX = 3
 RECONNECT_SECONDS = 0.25
+PROBE_SECONDS = 1.0
 
 _EXECUTE = """SELECT ord, result, state, amount_nano_usd, input_tokens_bound, output_tokens_bound, price_id, attempt,
     deadline_seconds, charged_nano_usd, needed_nano_usd, affordable_output_tokens, posted_nano_usd, held_nano_usd, version
     FROM billing.execute($1::jsonb, $2)"""
-_UNDONE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
-_BROKEN = (
-    OSError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-)
 
 log = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
@@ -71,68 +66,81 @@ class Wire:
         self._statement: asyncpg.prepared_stmt.PreparedStatement | None = None
 
     async def execute(self, commands: Sequence[Command], *, is_blocking: bool) -> list[Answer]:
-        """Return the committed answers, in any order. Raises: the driver's errors; the outcome may then be unknown."""
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await self._connect()
-            self._statement = await self._connection.prepare(_EXECUTE)
-        assert self._statement is not None
+        """Return the committed answers, in any order.
+
+        Raises: Unavailable when there is no connection; the driver's errors, the outcome may then be unknown.
+        """
+        if self._statement is None or self._connection is None or self._connection.is_closed():
+            self._statement = await self._open()
         for place, command in enumerate(commands):
             command.ord = place
-        running = asyncio.ensure_future(
-            self._statement.fetch(_encoder.encode(commands).decode(), is_blocking)
-        )
-        done, _ = await asyncio.wait({running}, timeout=SILENCE_SECONDS)
-        if not done:
-            log.error("PostgreSQL has been silent for %s s: abandoning the connection", SILENCE_SECONDS)
-            self.abandon()
-        return [Answer(*record) for record in await running]
+        with watched(self._connection):
+            records = await self._statement.fetch(_encoder.encode(commands).decode(), is_blocking)
+        return [Answer(*record) for record in records]
 
     def abandon(self) -> None:
-        """Drop the connection without a word; what runs on it ends with an error."""
+        """Drop the connection without a word."""
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
+            self._statement = None
 
     async def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None and not self._connection.is_closed():
+        """Close the connection. Never raises for a server that is away."""
+        if self._connection is None or self._connection.is_closed():
+            return
+        try:
             await self._connection.close(timeout=2)
+        except AWAY:
+            self.abandon()
+
+    async def _open(self) -> asyncpg.prepared_stmt.PreparedStatement:
+        self.abandon()
+        try:
+            self._connection = connection = await self._connect()
+            with watched(connection):
+                return await connection.prepare(_EXECUTE)
+        except asyncpg.PostgresError as error:  # of the login or the schema, and not of any command
+            raise away() from error
 
 
 class Lane:
-    """Takes commands from any task; entered, it runs until it is left with an empty queue."""
+    """Takes commands from any task while it is entered.
+
+    Left, it takes no more: the batch that is under way is answered, what is still queued is refused.
+    """
 
     def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
         self._wire = Wire(connect)
         self._patient = Wire(connect)
         self._queue: deque[_Item] = deque()
-        self._waiting: deque[_Item] = deque()
+        self._waiting: dict[str, list[_Item]] = {}  # by account, at most BATCH_MAX of each
         self._work = asyncio.Event()
         self._patience = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
-        self.is_away = False
+        self._is_left = False
+        self.tasks: tuple[asyncio.Task[None], ...] = ()
+        self.is_away = True  # until PostgreSQL has answered
         self.batches_total = 0
         self.commands_total = 0
 
     async def __aenter__(self) -> "Lane":
-        self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._run_patiently())]
+        self.tasks = (asyncio.create_task(self._run()), asyncio.create_task(self._run_patiently()))
+        for task in self.tasks:
+            task.add_done_callback(self._on_done)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for item in (*self._queue, *self._waiting):
-            _refuse(item, away())
+        self._leave()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
         await self._wire.close()
         await self._patient.close()
 
     async def submit(self, command: Command, *, within_seconds: float) -> Answer:
         """Return the committed answer. A command that could not be sent `within_seconds` is never sent.
 
-        Raises: Unavailable when PostgreSQL or the account's row does not answer, Internal for a command that breaks the batch.
+        Raises: Unavailable when PostgreSQL or the account's row does not answer; Internal for a command that breaks the batch.
         """
-        if len(self._queue) >= QUEUE_MAX:
+        if self._is_left or len(self._queue) >= QUEUE_MAX:
             raise away()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
@@ -140,96 +148,122 @@ class Lane:
         self._work.set()
         return await future
 
-    async def _run(self) -> None:
-        while True:
-            if not self._queue:
-                self._work.clear()
-                await self._work.wait()
-            batch = self._take(self._queue)
-            if batch:
-                await self._send(batch)
+    def _leave(self) -> None:
+        self._is_left = True
+        self._work.set()
+        self._patience.set()
 
-    async def _send(self, batch: list[_Item]) -> None:
-        answers = await self._answers(self._wire, batch, is_blocking=False)
-        if answers is None:
+    def _on_done(self, task: "asyncio.Task[None]") -> None:
+        self._leave()
+        _refuse_all([*self._queue, *(item for items in self._waiting.values() for item in items)])
+
+    async def _run(self) -> None:
+        while not self._is_left:
+            batch = [self._queue.popleft() for _ in range(min(BATCH_MAX, len(self._queue)))]
+            await self._send(self._wire, batch, is_blocking=False)
+            if not self._queue:
+                await self._wait_for_work()
+
+    async def _wait_for_work(self) -> None:
+        self._work.clear()
+        if self._is_left:
             return
-        for answer in answers:
-            item = batch[answer.ord]
-            if answer.result != "busy":
-                _resolve(item, answer)
-                continue
-            item.busy += 1
-            (self._queue if item.busy < BUSY_TRIES else self._waiting).append(item)
-        if self._waiting:
-            self._patience.set()
+        try:
+            async with asyncio.timeout(PROBE_SECONDS if self.is_away else None):
+                await self._work.wait()
+        except TimeoutError:
+            return  # the next batch is empty, and finds out whether PostgreSQL is back
 
     async def _run_patiently(self) -> None:
-        while True:
+        while not self._is_left:
             if not self._waiting:
                 self._patience.clear()
                 await self._patience.wait()
-            item = self._waiting.popleft()
-            try:
-                answers = await self._answers(self._patient, [item], is_blocking=True)
-            except asyncpg.LockNotAvailableError:
-                _refuse(item, away())
                 continue
-            if answers:
-                _resolve(item, answers[0])
+            batch = self._waiting.pop(next(iter(self._waiting)))
+            await self._send(self._patient, batch, is_blocking=True)
 
-    def _take(self, queue: deque[_Item]) -> list[_Item]:
-        now = asyncio.get_running_loop().time()
-        batch: list[_Item] = []
-        while queue and len(batch) < BATCH_MAX:
-            item = queue.popleft()
-            if item.future.done():
-                continue
-            if item.drop_at < now:
-                _refuse(item, away())
-                continue
-            batch.append(item)
-        return batch
+    async def _send(self, wire: Wire, batch: list[_Item], *, is_blocking: bool) -> None:
+        try:
+            answers = await self._answers(wire, batch, is_blocking=is_blocking)
+        except BaseException:  # our end, or a fault of ours: nobody waits for ever
+            _refuse_all(batch)
+            raise
+        for answer in answers:
+            item = batch[answer.ord]
+            if answer.result == "busy" and not is_blocking:
+                self._send_later(item)
+            elif not item.future.done():
+                item.future.set_result(answer)
 
-    async def _answers(self, wire: Wire, batch: list[_Item], *, is_blocking: bool) -> list[Answer] | None:
-        """Return the answers to `batch`; None when every command of it has been answered or refused already."""
-        self.batches_total += 1
-        self.commands_total += len(batch)
-        for _ in range(RETRIES_MAX):
+    def _send_later(self, item: _Item) -> None:
+        item.busy += 1
+        if item.busy < BUSY_TRIES:
+            self._queue.append(item)
+            return
+        others = self._waiting.setdefault(item.command.account_id, [])
+        if len(others) >= BATCH_MAX:
+            _refuse(item, away())
+            return
+        others.append(item)
+        self._patience.set()
+
+    async def _answers(self, wire: Wire, batch: list[_Item], *, is_blocking: bool) -> list[Answer]:
+        """Return the answers to what is left in `batch`; none when all of it has been answered or refused already."""
+        for _ in range(TRIES_MAX):
+            batch[:] = _wanted(batch)
+            if not batch and not self.is_away:
+                return []
             try:
                 answers = await wire.execute([item.command for item in batch], is_blocking=is_blocking)
-            except _UNDONE:
+            except asyncpg.TransactionRollbackError:
                 continue
             except asyncpg.LockNotAvailableError:
-                raise
-            except (RelayError, *_BROKEN) as error:
-                log.warning("the money lane lost PostgreSQL: %s", type(error).__name__)
+                break  # undone; another transaction keeps what the batch needs
+            except (Unavailable, *AWAY) as error:
+                log.warning("the money lane lost PostgreSQL: %s", type(error.__cause__ or error).__name__)
                 wire.abandon()
                 self.is_away = True
+                if self._is_left:
+                    break
                 await asyncio.sleep(RECONNECT_SECONDS)
                 continue
-            except asyncpg.PostgresError as error:
-                log.exception("a batch of %s was refused: %s", len(batch), type(error).__name__)
-                await self._one_by_one(wire, batch, is_blocking=is_blocking)
-                return None
+            except asyncpg.PostgresError:
+                await self._send_one_by_one(wire, batch, is_blocking=is_blocking)
+                return []
             self.is_away = False
+            self.batches_total += 1
+            self.commands_total += len(batch)
             return answers
-        for item in batch:
-            _refuse(item, away())
-        return None
+        _refuse_all(batch)
+        return []
 
-    async def _one_by_one(self, wire: Wire, batch: list[_Item], *, is_blocking: bool) -> None:
-        if len(batch) == 1:
-            _refuse(batch[0], Internal("internal_error"))
+    async def _send_one_by_one(self, wire: Wire, batch: list[_Item], *, is_blocking: bool) -> None:
+        """Find the command that PostgreSQL cannot take; called while its error is handled."""
+        if len(batch) <= 1:
+            log.exception("a command was refused by PostgreSQL: %s", [item.command.op for item in batch])
+            for item in batch:
+                _refuse(item, Internal("internal_error"))
             return
         for item in batch:
-            answers = await self._answers(wire, [item], is_blocking=is_blocking)
-            if answers:
-                _resolve(item, answers[0])
+            await self._send(wire, [item], is_blocking=is_blocking)
 
 
-def _resolve(item: _Item, answer: Answer) -> None:
-    if not item.future.done():
-        item.future.set_result(answer)
+def _wanted(batch: list[_Item]) -> list[_Item]:
+    """Return the commands that somebody still waits for, and refuse those whose time has passed."""
+    now = asyncio.get_running_loop().time()
+    wanted = []
+    for item in batch:
+        if item.drop_at < now:
+            _refuse(item, away())
+        elif not item.future.done():
+            wanted.append(item)
+    return wanted
+
+
+def _refuse_all(batch: list[_Item]) -> None:
+    for item in batch:
+        _refuse(item, away())
 
 
 def _refuse(item: _Item, error: RelayError) -> None:

@@ -1,7 +1,9 @@
 """The outbox: events that a commit has promised, published from the table by one replica at a time.
 
-A row is deleted after it was published and flushed, so every event is told at least once, in the order of ids. Consumers know a
-repeat by `outbox_id`. The replica that leads holds an advisory lock on its own connection; when it dies another takes over.
+A row is deleted after it was published and flushed, so every event is told at least once. The events of one account are told in
+the order of their ids, and so is whatever is committed when a batch is read; a transaction that commits late may bring a lower
+id after a higher one. Consumers know a repeat by `outbox_id`. The replica that leads holds an advisory lock on its own connection;
+when it dies another takes over.
 """
 
 import asyncio
@@ -13,7 +15,7 @@ import msgspec
 from services.billing import store
 from shared.bus import Bus
 from shared.contracts import billing
-from shared.db import Connection, connect
+from shared.db import AWAY, STATEMENT_SECONDS, Connection, connect
 from shared.errors import RelayError
 
 BATCH = 500
@@ -49,16 +51,22 @@ class Publisher:
         self._news.set()
 
     async def run(self) -> None:
-        """Lead whenever nobody else does, and publish. Faults of bus and database are waited out."""
+        """Lead whenever nobody else does, and publish. Faults of bus and database are waited out, and nothing is passed over."""
         while True:
             try:
-                connection = await connect(self._url, schema="billing", application="relay-outbox")
-            except RelayError:
+                connection = await connect(
+                    self._url,
+                    schema="billing",
+                    application="relay-outbox",
+                    statement_seconds=STATEMENT_SECONDS,
+                )
+            except (RelayError, asyncpg.PostgresError) as error:
+                log.warning("the outbox cannot connect: %s", type(error).__name__)
                 await asyncio.sleep(IDLE_SECONDS)
                 continue
             try:
                 await self._publish_on(connection)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, RelayError) as error:
+            except (*AWAY, asyncpg.PostgresError, RelayError, msgspec.MsgspecError) as error:
                 log.warning("the outbox waits: %s", type(error).__name__)
                 await asyncio.sleep(IDLE_SECONDS)
             finally:
@@ -68,6 +76,7 @@ class Publisher:
         while not await store.lead_outbox(connection):  # noqa: ASYNC110 - the lead is PostgreSQL's to give
             await asyncio.sleep(IDLE_SECONDS)
         while True:
+            self._news.clear()
             events = await store.outbox(connection, BATCH)
             if events:
                 for event in events:
@@ -79,7 +88,6 @@ class Publisher:
                 await self._wait()
 
     async def _wait(self) -> None:
-        self._news.clear()
         try:
             await asyncio.wait_for(self._news.wait(), IDLE_SECONDS)
         except TimeoutError:

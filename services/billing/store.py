@@ -2,10 +2,12 @@
 
 import datetime
 
+import asyncpg
 import msgspec
 
 from shared.contracts import billing
 from shared.db import Connection
+from shared.errors import Conflict
 
 _PRICE_COLUMNS = (
     "id, model, input_pico_usd, output_pico_usd, cache_read_pico_usd, cache_write_pico_usd, max_output_tokens,"
@@ -20,7 +22,7 @@ _UNITS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tok
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the outbox; `body` is JSON."""
+    """One row of the outbox; `body` is the row that it names as JSON, `null` if there is none."""
 
     id: int
     subject: str
@@ -43,6 +45,11 @@ async def expire(connection: Connection, *, batch: int, grace_seconds: int, upti
     return int(
         await connection.fetchval("SELECT billing.expire($1, $2, $3)", batch, grace_seconds, uptime_seconds)
     )
+
+
+async def prune_tombstones(connection: Connection, *, age_seconds: int) -> None:
+    """Forget the tombstones of voids that came before their reserve, once no such reserve can still come."""
+    await connection.fetchval("SELECT billing.prune_tombstones($1)", age_seconds)
 
 
 async def put_account(connection: Connection, request: billing.PutAccount) -> None:
@@ -72,16 +79,18 @@ async def put_key(connection: Connection, request: billing.PutKey) -> str:
 
 
 async def credit(connection: Connection, request: billing.Credit) -> str:
-    """Add to a balance; return `ok`, `already`, or why not."""
-    return str(
-        await connection.fetchval(
+    """Add to a balance; return `ok`, `already`, or why not. Raises: Conflict when another account has just used the key."""
+    try:
+        result = await connection.fetchval(
             "SELECT result FROM billing.credit($1::uuid, $2, $3, $4)",
             request.account_id,
             request.amount_nano_usd,
             request.idempotency_key,
             request.reason,
         )
-    )
+    except asyncpg.UniqueViolationError as error:
+        raise Conflict("id_conflict", id=request.idempotency_key) from error
+    return str(result)
 
 
 async def balance(connection: Connection, account_id: str) -> billing.Balance | None:
@@ -152,7 +161,9 @@ async def outbox(connection: Connection, limit: int) -> list[Event]:
     records = await connection.fetch(
         "SELECT id, subject, body::text AS body FROM billing.outbox_batch($1)", limit
     )
-    return [Event(id=record["id"], subject=record["subject"], body=record["body"]) for record in records]
+    return [
+        Event(id=record["id"], subject=record["subject"], body=record["body"] or "null") for record in records
+    ]
 
 
 async def outbox_published(connection: Connection, ids: list[int]) -> None:

@@ -2,7 +2,7 @@
 
 The order of words is fixed: END goes to the edge as soon as the answer is over, so that the client never waits for the
 ledger; then the claim goes to billing until it is confirmed; then FIN tells the edge how it was settled. Should this process
-die in between, the edge has the same claim from END and sends it itself.
+die in between, the edge has the same claim from END and sends it itself. An empty FIN leaves the hold to the edge.
 """
 
 import asyncio
@@ -29,7 +29,10 @@ from shared.metrics import Metrics
 from shared.settlement import settle
 
 CLIENT_REASONS = frozenset({"client_gone", "client_stalled"})
+# The edge listens to another attempt, or to none: the hold belongs to that one, and ending it here would make it free.
+FENCED_REASONS = frozenset({"superseded", "not_current", "unconfirmed"})
 FAILOVER_RETRY_SECONDS = 1.0
+DEADLINE_GRACE_SECONDS = 5.0  # the edge ends a call at its deadline; this is for an edge that does not
 
 log = logging.getLogger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
@@ -60,6 +63,9 @@ class Answering:
             may_be_billed=evidence.may_be_billed,
         )
         await attempt.end(_encode(tail))
+        if attempt.cancelled.done() and attempt.cancelled.result() in FENCED_REASONS:
+            await attempt.finish(b"")
+            return
         void = billing.Void(
             request_id=_request_id(attempt), account_id=call.account_id, reason="not_accepted_upstream"
         )
@@ -71,12 +77,15 @@ class Answering:
         task = asyncio.current_task()
         assert task is not None
         loop = asyncio.get_running_loop()
+        is_over = False
 
         def stop(_: object) -> None:
-            task.cancel()
+            if not is_over:  # a word that comes with the last byte must not cut off the settlement
+                task.cancel()
 
         attempt.cancelled.add_done_callback(stop)
-        deadline = loop.call_later(call.deadline_seconds, self._end_at_deadline, attempt)
+        deadline_seconds = call.deadline_seconds + DEADLINE_GRACE_SECONDS
+        deadline = loop.call_later(deadline_seconds, self._end_at_deadline, attempt)
         try:
             await self._try_channels(attempt, call, evidence)
         except asyncio.CancelledError:
@@ -86,7 +95,6 @@ class Answering:
             return _given_up(attempt.cancelled.result(), call, evidence)
         except RelayError as error:
             evidence.outcome = "upstream_failed"
-            self._attempts.labels(result=error.code).inc()
             return error
         except (
             Exception
@@ -95,9 +103,11 @@ class Answering:
             evidence.outcome = "platform_failed"
             return Internal("internal_error")
         finally:
+            is_over = True
             deadline.cancel()
             attempt.cancelled.remove_done_callback(stop)
-        self._attempts.labels(result="completed").inc()
+        if attempt.cancelled.done():
+            return _given_up(attempt.cancelled.result(), call, evidence)
         return None
 
     def _end_at_deadline(self, attempt: Attempt) -> None:
@@ -110,31 +120,38 @@ class Answering:
         routes = order(self._channels.routes, call.model, random.random)
         if not routes:
             raise Unavailable("no_channel_available", retry_after_seconds=5, model=call.model)
-        failure: AttemptFailed | None = None
+        failures: list[AttemptFailed] = []
         for route in routes:
-            evidence.route = route
-            evidence.usage = None
-            evidence.attempts.append(route.name)
+            evidence.begin(route)
             try:
                 await self._upstream.answer(route, attempt, call, body, evidence)
-                return
             except AttemptFailed as failed:
                 self._attempts.labels(result=failed.kind).inc()
-                evidence.may_be_billed = failed.may_be_billed or (
-                    failure is not None and failure.may_be_billed
-                )
-                failed.may_be_billed = evidence.may_be_billed
-                failure = failed
+                failures.append(failed)
+                evidence.may_be_billed = any(each.may_be_billed for each in failures)
                 log.info(
                     "a channel could not answer",
                     extra={"request_id": attempt.request_id, "channel": route.name, "fault": failed.kind},
                 )
                 if failed.is_final:
                     break
-        assert failure is not None
-        if isinstance(failure.error, UpstreamFailed) and not evidence.may_be_billed:
-            failure.error.retry_after_seconds = FAILOVER_RETRY_SECONDS
-        raise failure.error
+            except RelayError:
+                self._attempts.labels(result="broken").inc()
+                raise
+            else:
+                self._attempts.labels(result="completed").inc()
+                return
+        raise _for_client(failures)
+
+
+def _for_client(failures: list[AttemptFailed]) -> RelayError:
+    """Return the last error, with an invitation to repeat if no attempt can have cost anything."""
+    error = failures[-1].error
+    if isinstance(error, UpstreamFailed):
+        waits = [each.error.retry_after_seconds or FAILOVER_RETRY_SECONDS for each in failures]
+        is_free = not any(each.may_be_billed for each in failures)
+        error.retry_after_seconds = min(waits) if is_free else None
+    return error
 
 
 def _given_up(reason: str, call: ChatCall, evidence: Evidence) -> RelayError:

@@ -46,7 +46,7 @@ def create_app(settings: DispatcherSettings, bus: Bus) -> Starlette:
             channels = Channels(pool, sealer, reread_seconds=settings.channels_reread_seconds)
             known[:] = [channels]
             await channels.read()
-            stack.push_async_callback(_cancelled, asyncio.create_task(channels.run()))
+            stack.push_async_callback(_cancelled, life.guard(asyncio.create_task(channels.run())))
             answering = Answering(bus, channels, Upstream(transport, settings), metrics)
             callees = await stack.enter_async_context(
                 Callees(

@@ -4,6 +4,9 @@ import asyncio
 import contextlib
 import logging
 
+import asyncpg
+import msgspec
+
 from services.dispatcher import store
 from services.dispatcher.routing import Route
 from services.dispatcher.sealing import CannotOpen, Sealer
@@ -24,6 +27,7 @@ class Channels:
         self._sealer = sealer
         self._reread_seconds = reread_seconds
         self._changed = asyncio.Event()
+        self._reading = asyncio.Lock()  # of two reads the later one must win
         self.routes: tuple[Route, ...] = ()
         self.offered: tuple[OfferedModel, ...] = ()
         self.is_stale = True
@@ -34,16 +38,10 @@ class Channels:
 
     async def read(self) -> None:
         """Replace what is known by what is stored. Raises: Unavailable when PostgreSQL is away."""
-        async with transaction(self._pool) as connection:
-            rows = await store.list_channels(connection)
-        routes = [self._route(row) for row in rows if row.info.is_enabled]
-        self.routes = tuple(route for route in routes if route is not None)
-        created: dict[str, int] = {}
-        for row in rows:
-            for model in row.info.models if row.info.is_enabled else ():
-                created[model] = min(created.get(model, row.created_unix), row.created_unix)
-        self.offered = tuple(OfferedModel(id=model, created_unix=created[model]) for model in sorted(created))
-        self.is_stale = False
+        async with self._reading:
+            async with transaction(self._pool) as connection:
+                rows = await store.list_channels(connection)
+            self._replace(rows)
 
     async def run(self) -> None:
         """Read again at each change and every `reread_seconds`, until cancelled."""
@@ -56,6 +54,25 @@ class Channels:
             except Unavailable as error:
                 self.is_stale = True
                 log.warning("channels could not be read again: %s", error)
+            except (asyncpg.PostgresError, msgspec.MsgspecError):
+                self.is_stale = (
+                    True  # a row or a right that only a person can have changed: what is known stays
+                )
+                log.exception("channels could not be read again")
+
+    def _replace(self, rows: list[store.Row]) -> None:
+        routes: list[Route] = []
+        created: dict[str, int] = {}
+        for row in rows:
+            route = self._route(row) if row.info.is_enabled else None
+            if route is None:
+                continue
+            routes.append(route)
+            for model in route.models:
+                created[model] = min(created.get(model, row.created_unix), row.created_unix)
+        self.routes = tuple(routes)
+        self.offered = tuple(OfferedModel(id=model, created_unix=created[model]) for model in sorted(created))
+        self.is_stale = False
 
     def _route(self, row: store.Row) -> Route | None:
         info = row.info

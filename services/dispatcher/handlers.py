@@ -1,7 +1,6 @@
 """What the dispatcher answers on the bus beside streams: its channels, for the operator, and the models they offer."""
 
-from urllib.parse import urlsplit
-
+import httpx
 import msgspec
 
 from services.dispatcher import store
@@ -18,6 +17,7 @@ NAME_LENGTH_MAX = 100
 MODEL_LENGTH_MAX = 200
 MODELS_MAX = 2000
 CREDENTIAL_LENGTH_MAX = 4096
+URL_LENGTH_MAX = 2000
 OUTPUT_PARAMETERS = ("max_tokens", "max_completion_tokens")
 
 
@@ -95,8 +95,10 @@ class Handlers:
         return dispatcher.ChannelInfos(items=tuple(row.info for row in rows))
 
     async def _changed(self, name: str) -> None:
-        await self._channels.read()
-        await self._bus.publish(dispatcher.CHANNEL_CHANGED, dispatcher.ChannelChanged(name=name))
+        try:
+            await self._channels.read()
+        finally:  # it is stored, so the others hear of it in any case
+            await self._bus.publish(dispatcher.CHANNEL_CHANGED, dispatcher.ChannelChanged(name=name))
 
     def _seal(self, channel_id: str, credential: str) -> bytes:
         if (
@@ -125,12 +127,9 @@ def _updated(info: dispatcher.ChannelInfo, request: dispatcher.UpdateChannel) ->
 
 
 def _check(info: dispatcher.ChannelInfo) -> None:
-    url = urlsplit(info.base_url)
     problems = {
         "name": not 1 <= len(info.name) <= NAME_LENGTH_MAX or not info.name.isprintable(),
-        "base_url": url.scheme not in ("http", "https")
-        or not url.hostname
-        or bool(url.query or url.fragment),
+        "base_url": not _is_base_url(info.base_url),
         "models": not 1 <= len(info.models) <= MODELS_MAX
         or not all(_is_model(ours) and _is_model(theirs) for ours, theirs in info.models.items()),
         "priority": abs(info.priority) > 1_000_000,
@@ -142,13 +141,27 @@ def _check(info: dispatcher.ChannelInfo) -> None:
             raise InvalidRequest("invalid_value", param=param, problem=_RULES[param])
 
 
+def _is_base_url(text: str) -> bool:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        return False
+    return (
+        len(text) <= URL_LENGTH_MAX
+        and url.scheme in ("http", "https")
+        and bool(url.host)
+        and (url.port or 1) <= 65_535
+        and not (url.userinfo or url.query or url.fragment)
+    )
+
+
 def _is_model(name: str) -> bool:
     return 1 <= len(name) <= MODEL_LENGTH_MAX and name.isprintable()
 
 
 _RULES = {
     "name": f"a channel's name has 1 to {NAME_LENGTH_MAX} printable characters",
-    "base_url": "the base URL is http:// or https:// with a host and without a query, such as https://api.openai.com/v1",
+    "base_url": "the base URL is http:// or https:// with a host, without user and query, such as https://api.openai.com/v1",
     "models": f"a channel has 1 to {MODELS_MAX} models, with names of 1 to {MODEL_LENGTH_MAX} printable characters",
     "priority": "priority must be from -1000000 to 1000000",
     "weight": "weight must be from 1 to 10000",

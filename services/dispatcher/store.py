@@ -5,7 +5,8 @@ import msgspec
 from shared.contracts.dispatcher import ChannelInfo
 from shared.db import Connection
 
-_COLUMNS = """id::text, name, base_url, models::text, priority, weight, abort_policy, output_parameter, is_enabled, version"""
+_CHANNELS = """SELECT id::text, name, base_url, models::text, priority, weight, abort_policy, output_parameter, is_enabled,
+        version, sealed_credential, extract(epoch FROM created_at)::bigint AS created_unix FROM dispatcher.channel"""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,20 +19,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 async def list_channels(connection: Connection) -> list[Row]:
     """Return every channel, by name."""
-    records = await connection.fetch(
-        f"SELECT {_COLUMNS}, sealed_credential, extract(epoch FROM created_at)::bigint AS created_unix"  # noqa: S608 - constant
-        " FROM dispatcher.channel ORDER BY name"
-    )
+    records = await connection.fetch(_CHANNELS + " ORDER BY name")
     return [_row(record) for record in records]
 
 
 async def lock_channel(connection: Connection, name: str) -> Row | None:
     """Return the channel of this name, locked until the transaction ends."""
-    record = await connection.fetchrow(
-        f"SELECT {_COLUMNS}, sealed_credential, extract(epoch FROM created_at)::bigint AS created_unix"  # noqa: S608 - constant
-        " FROM dispatcher.channel WHERE name = $1 FOR UPDATE",
-        name,
-    )
+    record = await connection.fetchrow(_CHANNELS + " WHERE name = $1 FOR UPDATE", name)
     return None if record is None else _row(record)
 
 

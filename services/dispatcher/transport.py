@@ -356,7 +356,12 @@ def _payload(content: bytes) -> bytes | io.BytesIO | None:
 
 
 def _headers(request: httpx.Request) -> list[tuple[str, str]]:
-    headers = [(name, value) for name, value in request.headers.multi_items() if name != "accept-encoding"]
+    # The raw list: httpx would look for the headers' encoding at each turn (RFC 9110 §5.5: it is Latin-1 or opaque).
+    headers = [
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in request.headers.raw
+        if name.lower() != b"accept-encoding"
+    ]
     return [*headers, ("accept-encoding", "identity")]
 
 

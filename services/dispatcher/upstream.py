@@ -4,6 +4,7 @@ The status is held until the upstream's first event has been looked at, so that 
 another channel can still be tried. From then on this answer is the answer: what fails later ends it visibly.
 """
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
 
@@ -24,8 +25,11 @@ from shared.errors import InvalidRequest, RelayError, UpstreamFailed, UpstreamTi
 
 BYTES_PER_TOKEN = 4  # for estimates only, and each is marked as one
 ERROR_BYTES_MAX = 256 * 1024
+ERROR_SECONDS = 5.0  # for the body of an error, whose status has said enough
 PATH = "/chat/completions"
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+_NEVER_SENT = (
+    httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.LocalProtocolError,
+)  # fmt: skip
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -40,7 +44,11 @@ class Evidence:
         self.usage: Usage | None = None
         self.text_bytes = 0
         self.outcome: billing.Outcome = "upstream_failed"
-        self.attempts: list[str] = []
+
+    def begin(self, route: Route) -> None:
+        """Note that `route` is tried now; nothing of an earlier one was accepted."""
+        self.route = route
+        self.usage = None
 
     def claim(self, call: ChatCall, *, request_id: str, attempt: int) -> billing.Settle | None:
         """Return the evidence as billing wants it, None when no upstream accepted the call: then nothing can be charged."""
@@ -124,8 +132,8 @@ class Upstream:
         self, response: httpx.Response, silence: Silence, attempt: Attempt, call: ChatCall, evidence: Evidence
     ) -> None:
         if response.status_code != 200:
-            text = await _read(response, ERROR_BYTES_MAX)
-            raise _refused(classify_status(response.status_code, response.headers, text or b""))
+            text = await _error_text(response)
+            raise _refused(classify_status(response.status_code, response.headers, text))
         if call.is_stream:
             await self._take_stream(response, silence, attempt, call, evidence)
         else:
@@ -145,7 +153,6 @@ class Upstream:
         evidence.usage = result.usage
         evidence.text_bytes = result.delivered_text_bytes
         silence.pause()
-        evidence.outcome = "client_gone"  # until it has all gone out
         await self._commit(attempt, evidence, "application/json", len(result.body))
         await attempt.send(result.body)
         evidence.outcome = "completed"
@@ -155,27 +162,42 @@ class Upstream:
     ) -> None:
         evidence.may_be_billed = True
         inspector = StreamInspector(include_usage=call.include_usage)
+        lost: httpx.TransportError | None = None
+        try:
+            await self._pass_on(response, silence, attempt, evidence, inspector)
+        except httpx.TransportError as error:
+            lost = error  # whether anything is missing is for the inspector to say
+        end = inspector.finish()
+        silence.pause()
+        evidence.usage = inspector.usage
+        if inspector.error is not None:
+            raise self._error_inside(evidence, inspector.error)
+        if end.rest and (end.is_complete or evidence.is_committed):
+            await self._forward(attempt, evidence, inspector, end.rest)
+        if not end.is_complete:
+            raise lost or self._broken(evidence, "disconnected", 0)
+        if not evidence.is_committed:
+            raise _refused(UpstreamError(kind="invalid"))
+        evidence.outcome = "completed"
+
+    async def _pass_on(
+        self,
+        response: httpx.Response,
+        silence: Silence,
+        attempt: Attempt,
+        evidence: Evidence,
+        inspector: StreamInspector,
+    ) -> None:
         idle_seconds = self._settings.idle_seconds
         async for chunk in _chunks(response):
             ready = inspector.feed(chunk)
             if ready:
                 silence.pause()
                 await self._forward(attempt, evidence, inspector, ready)
-                silence.allow(idle_seconds)
+            if evidence.is_committed:
+                silence.allow(idle_seconds)  # a comment is not silence, but no first event either
             if inspector.error is not None or inspector.saw_done:
-                break
-        end = inspector.finish()
-        silence.pause()
-        if inspector.error is not None:
-            raise self._error_inside(evidence, inspector.error)
-        if end.rest:
-            await self._forward(attempt, evidence, inspector, end.rest)
-        evidence.usage = inspector.usage
-        if not end.is_complete:
-            raise self._broken(evidence, "disconnected", 0)
-        if not evidence.is_committed:
-            raise _refused(UpstreamError(kind="invalid"))
-        evidence.outcome = "completed"
+                return
 
     async def _forward(
         self, attempt: Attempt, evidence: Evidence, inspector: StreamInspector, ready: bytes
@@ -250,9 +272,13 @@ def _refused(error: UpstreamError) -> AttemptFailed:
             status=error.status or 400,
         )
         return AttemptFailed(refusal, kind=error.kind, is_final=True, may_be_billed=False)
-    invalid = error.kind == "invalid"
-    failure = UpstreamFailed("upstream_invalid_response" if invalid else "upstream_error")
-    return AttemptFailed(failure, kind=error.kind, is_final=False, may_be_billed=invalid)
+    failure = UpstreamFailed(
+        "upstream_invalid_response" if error.kind == "invalid" else "upstream_error",
+        retry_after_seconds=error.retry_after_seconds,
+    )
+    # An answer that nobody understands was made, and behind a gateway's time-out the work may have gone on.
+    may_be_billed = error.kind in ("invalid", "timeout")
+    return AttemptFailed(failure, kind=error.kind, is_final=False, may_be_billed=may_be_billed)
 
 
 def _name(error: httpx.TransportError) -> str:
@@ -261,6 +287,15 @@ def _name(error: httpx.TransportError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "timeout"
     return "refused" if isinstance(error, _NEVER_SENT) else "disconnected"
+
+
+async def _error_text(response: httpx.Response) -> bytes:
+    """Return the body of an error, or nothing when it does not come whole, in time and of a decent size."""
+    try:
+        async with asyncio.timeout(ERROR_SECONDS):
+            return await _read(response, ERROR_BYTES_MAX) or b""
+    except (TimeoutError, httpx.TransportError):
+        return b""
 
 
 async def _read(response: httpx.Response, limit: int) -> bytes | None:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.edge.admission import Admission
 from services.edge.chat import ChatEndpoint, language_in
 from services.edge.errors import render
 from services.edge.models import Models, ModelsEndpoint
@@ -46,6 +47,7 @@ def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
     # A broken answer is left unfinished on purpose, and counted; the server need not call it an error.
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.getMessage() != _UNFINISHED)
     chat, models = Mounted(), Mounted()
+    admission = Admission(requests_max=settings.streams_max, body_bytes_max=settings.body_memory_bytes)
 
     @asynccontextmanager
     async def opened(life: Life, metrics: Metrics) -> AsyncIterator[Mapping[str, object]]:
@@ -58,12 +60,15 @@ def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
             await known.listen()
             await relay.lease.begin()
             for work in (relay.lease.run(), _cut_when_drained(life, relay, settings.drain_seconds)):
-                stack.push_async_callback(_cancelled, asyncio.create_task(work))
+                stack.push_async_callback(_cancelled, life.guard(asyncio.create_task(work)))
             metrics.gauge("edge_streams", "Requests being answered").set_function(lambda: relay.running)
             metrics.gauge("edge_lost_peers", "Dispatchers lost with running streams").set_function(
                 lambda: callers.lost_peers_total
             )
-            chat.app = ChatEndpoint(relay, principals, settings, metrics)
+            metrics.gauge("edge_body_bytes", "Bytes of the bodies of running requests").set_function(
+                lambda: admission.body_bytes
+            )
+            chat.app = ChatEndpoint(relay, principals, admission, settings, metrics)
             models.app = ModelsEndpoint(known, principals, settings.default_language)
             yield {}
             await relay.finish(timeout_seconds=settings.drain_seconds)
@@ -115,7 +120,7 @@ def _error_response(settings: EdgeSettings, request: Request, error: RelayError)
 async def _cut_when_drained(life: Life, relay: Relay, drain_seconds: float) -> None:
     await life.stopping.wait()
     await asyncio.sleep(drain_seconds)
-    await relay.cut_all(Unavailable("stream_interrupted"))
+    relay.cut_all(Unavailable("stream_interrupted"))
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.edge import openai
 from services.edge.addresses import client_address, is_allowed
+from services.edge.admission import Admission
 from services.edge.body import ClientGone, discard_body, read_body
 from services.edge.errors import Language, event, language_of, render
 from services.edge.principals import Principals
@@ -37,10 +38,16 @@ class ChatEndpoint:
     """The route as an ASGI application."""
 
     def __init__(
-        self, relay: Relay, principals: Principals, settings: EdgeSettings, metrics: Metrics
+        self,
+        relay: Relay,
+        principals: Principals,
+        admission: Admission,
+        settings: EdgeSettings,
+        metrics: Metrics,
     ) -> None:
         self._relay = relay
         self._principals = principals
+        self._admission = admission
         self._settings = settings
         self._requests = metrics.counter(
             "edge_requests_total",
@@ -58,32 +65,36 @@ class ChatEndpoint:
         request_id = uuid7()
         language = language_in(scope, self._settings.default_language)
         status = 0
-        is_received = False
+        unread: Receive | None = receive
         try:
-            principal = await self._caller(scope)
-            body = await read_body(
-                receive,
-                scope["headers"],
-                limit_bytes=self._settings.body_bytes_max,
-                total_seconds=self._settings.body_seconds_max,
-            )
-            is_received = True
-            request = openai.parse(body)
-            exchange = await self._relay.open(request_id, principal, request, body)
-            client = _Client(exchange, send, request_id, language, self._settings)
-            try:
-                await client.serve(receive)
-            finally:
-                self._relay.close(exchange, body)
+            with self._admission.entered(receive) as counting:
+                principal = await self._caller(scope)
+                body = await self._body(scope, counting)
+                unread = None
+                request = openai.parse(body)
+                exchange = await self._relay.open(request_id, principal, request, body)
+                client = _Client(exchange, send, request_id, language, self._settings)
+                try:
+                    await client.serve(receive)
+                finally:
+                    self._relay.close(exchange)
             status = client.status
             if client.first_byte_at:
                 self._first_byte.observe(client.first_byte_at - started_at)
         except RelayError as error:
-            status = await self._refuse(send, error, language, request_id, None if is_received else receive)
+            status = await self._refuse(send, error, language, request_id, unread)
         except ClientGone:
             pass  # there is nobody to answer, and nothing was begun
         finally:
             self._requests.labels(route="chat", status=str(status)).inc()
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        return await read_body(
+            receive,
+            scope["headers"],
+            limit_bytes=self._settings.body_bytes_max,
+            total_seconds=self._settings.body_seconds_max,
+        )
 
     async def _refuse(
         self, send: Send, error: RelayError, language: Language, request_id: UUID, unread: Receive | None
@@ -151,6 +162,7 @@ class _Client:
         self._sending_since: float | None = None
         self._is_gone = False
         self._is_stalled = False
+        self._is_between_events = True
         self._task = asyncio.current_task()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -162,7 +174,6 @@ class _Client:
             await self._pass_on()
         except asyncio.CancelledError:
             if not self._is_stalled or self._task is None:
-                await self._answer.cancel("edge_stops")
                 raise
             self._task.uncancel()
             await self._answer.cancel("client_stalled")
@@ -170,6 +181,7 @@ class _Client:
             if self._timer is not None:
                 self._timer.cancel()
             watch.cancel()
+            await self._answer.cancel("edge_stops")  # whatever ended us; nothing happens after an outcome
 
     async def _pass_on(self) -> None:
         while True:
@@ -210,6 +222,7 @@ class _Client:
 
     async def _write(self, data: bytes) -> None:
         """Write to the client; only when it has taken the bytes is their credit given back."""
+        self._is_between_events = data.endswith(b"\n\n")
         await self._send_body(data, more=True)
         await self._answer.consumed(len(data))
 
@@ -231,7 +244,10 @@ class _Client:
             await self._send_error(error, may_be_billed)
             return
         # The body is left unfinished on purpose: the server then closes the connection without a final chunk.
-        await self._send_body(data + event(error, self._language) if self._is_stream else data, more=True)
+        if self._is_stream:
+            is_whole = data.endswith(b"\n\n") if data else self._is_between_events
+            data += (b"" if is_whole else b"\n\n") + event(error, self._language)
+        await self._send_body(data, more=True)
 
     async def _send_error(self, error: RelayError, may_be_billed: bool) -> None:
         # A repeat is invited only when this one cannot have cost anything upstream.
@@ -241,7 +257,7 @@ class _Client:
         )
 
     async def _keep_alive(self) -> None:
-        if not self._is_stream:
+        if not self._is_stream or not self._is_between_events:
             return
         if self.status == 0:
             if self._loop.time() - self._opened_at < self._settings.status_held_seconds:

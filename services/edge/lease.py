@@ -41,16 +41,16 @@ class Lease:
                     raise
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def renew(self) -> None:
-        """Renew the lease, or begin a new one when it has ended. Raises: Unavailable."""
+    async def replace(self, ended: str) -> None:
+        """Begin a new lease in place of `ended`, unless somebody has done so before. Raises: RelayError."""
         async with self._lock:
-            state = await self._bus.call(billing.RENEW_LEASE, billing.Lease(lease_id=self.id))
-            if state.is_live:
-                return
-            old, self.id = self.id, process_id()
-            log.error("the lease of this edge has ended; its running requests are cut")
-            self._ended(old)
-            await self._bus.call(billing.RENEW_LEASE, billing.Lease(lease_id=self.id))
+            if self.id == ended:
+                await self._renew()
+
+    async def renew(self) -> None:
+        """Renew the lease, or begin a new one when it has ended. Raises: RelayError."""
+        async with self._lock:
+            await self._renew()
 
     async def run(self) -> None:
         """Renew until cancelled."""
@@ -58,7 +58,7 @@ class Lease:
             await asyncio.sleep(self._renew_seconds)
             try:
                 await self.renew()
-            except Unavailable as error:
+            except RelayError as error:
                 log.warning("the lease could not be renewed: %s", error)
 
     async def end(self) -> None:
@@ -67,3 +67,12 @@ class Lease:
             await self._bus.call(billing.END_LEASE, billing.Lease(lease_id=self.id))
         except RelayError as error:
             log.warning("the lease was not given back and will run out: %s", error.code)
+
+    async def _renew(self) -> None:
+        state = await self._bus.call(billing.RENEW_LEASE, billing.Lease(lease_id=self.id))
+        if state.is_live:
+            return
+        old, self.id = self.id, process_id()
+        log.error("the lease of this edge has ended; its running requests are cut")
+        self._ended(old)
+        await self._bus.call(billing.RENEW_LEASE, billing.Lease(lease_id=self.id))

@@ -14,10 +14,13 @@ from services.edge.errors import Language
 from services.edge.principals import Principals
 from shared.bus import Bus
 from shared.contracts import billing, dispatcher
-from shared.errors import NotFound, RelayError, Unauthenticated
+from shared.errors import ErrorBody, NotFound, RelayError, Unauthenticated, from_body
 from shared.ids import uuid7
 
 CACHE_SECONDS = 10.0
+FAILURE_SECONDS = (
+    1.0  # after a failure nobody asks again for so long: who waits for the same answer fails with it
+)
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +46,8 @@ class Models:
         self._bus = bus
         self._known: dict[str, Model] = {}
         self._until = 0.0
+        self._failure: ErrorBody | None = None
+        self._failed_until = 0.0
         self._changes = 0
         self._lock = asyncio.Lock()
 
@@ -55,20 +60,30 @@ class Models:
         """Return every model by name. Raises: Unavailable when dispatcher or billing do not answer."""
         async with self._lock:
             if time.monotonic() >= self._until:
-                changes = self._changes
-                offered, prices = await asyncio.gather(
-                    self._bus.call(dispatcher.LIST_MODELS, dispatcher.ListModels()),
-                    self._bus.call(billing.LIST_PRICES, billing.ListPrices()),
-                )
-                priced = {price.model for price in prices.items}
-                self._known = {
-                    model.id: Model(id=model.id, created=model.created_unix)
-                    for model in offered.items
-                    if model.id in priced
-                }
-                if changes == self._changes:
-                    self._until = time.monotonic() + CACHE_SECONDS
+                if self._failure is not None and time.monotonic() < self._failed_until:
+                    raise from_body(self._failure)
+                try:
+                    await self._read()
+                except RelayError as error:
+                    self._failure = error.to_body()
+                    self._failed_until = time.monotonic() + FAILURE_SECONDS
+                    raise
             return self._known
+
+    async def _read(self) -> None:
+        changes = self._changes
+        offered, prices = await asyncio.gather(
+            self._bus.call(dispatcher.LIST_MODELS, dispatcher.ListModels()),
+            self._bus.call(billing.LIST_PRICES, billing.ListPrices()),
+        )
+        priced = {price.model for price in prices.items}
+        self._known = {
+            model.id: Model(id=model.id, created=model.created_unix)
+            for model in offered.items
+            if model.id in priced
+        }
+        if changes == self._changes:
+            self._until = time.monotonic() + CACHE_SECONDS
 
     async def _on_changed(self, event: msgspec.Struct) -> None:
         self._changes += 1

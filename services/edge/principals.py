@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from shared.bus import Bus
 from shared.contracts import auth
-from shared.errors import RelayError, Unauthenticated
+from shared.errors import ErrorBody, Unauthenticated, from_body
 from shared.keys import ParsedKey, parse
 
 ENTRIES_MAX = 10_000
@@ -28,7 +28,7 @@ class Principals:
         self._bus = bus
         self._cache_seconds = cache_seconds
         self._known: OrderedDict[ParsedKey, tuple[auth.Principal, float]] = OrderedDict()
-        self._refused: OrderedDict[ParsedKey, tuple[RelayError, float]] = OrderedDict()
+        self._refused: OrderedDict[ParsedKey, tuple[ErrorBody, float]] = OrderedDict()
         self._changes = 0
 
     async def listen(self) -> None:
@@ -45,14 +45,16 @@ class Principals:
             return _unexpired(entry[0])
         refusal = self._refused.get(key)
         if refusal is not None and refusal[1] > now:
-            raise refusal[0]
+            raise from_body(
+                refusal[0]
+            )  # a new one: an exception that is raised again keeps every frame it passed
         changes = self._changes
         try:
             principal = await self._bus.call(
                 auth.VERIFY, auth.Verify(key_id=key.id, secret_sha256=key.secret_sha256)
             )
         except Unauthenticated as error:
-            _remember(self._refused, key, (error, now + REFUSAL_SECONDS), REFUSALS_MAX)
+            _remember(self._refused, key, (error.to_body(), now + REFUSAL_SECONDS), REFUSALS_MAX)
             raise
         if changes == self._changes:  # else the answer may be older than the change
             _remember(self._known, key, (principal, now + self._cache_seconds), ENTRIES_MAX)

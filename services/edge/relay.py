@@ -18,11 +18,12 @@ from services.edge.openai import ChatRequest, input_tokens_bound
 from services.edge.settings import EdgeSettings
 from shared.bus import Answer, Bus, Callers
 from shared.contracts import auth, billing, dispatcher
-from shared.errors import Forbidden, Internal, RelayError, Unavailable, from_body
+from shared.errors import Forbidden, Internal, RelayError, Unavailable, UpstreamTimeout, from_body
 from shared.settlement import settle
-from shared.stream.actions import Confirmed, Ended, Failed, Failure, Started, Unconfirmed
+from shared.stream.actions import Confirmed, Ended, Failed, Failure, Started
 
 LEASE_TRIES = 2
+ENDINGS_MAX = 10_000  # holds whose end is not confirmed yet; beyond, billing is too far behind to begin more
 
 log = logging.getLogger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
@@ -40,6 +41,8 @@ class Exchange:
         self.answer = answer
         self.is_accepted = False  # the head of a good answer was seen
         self.cut: RelayError | None = None  # set when this side ends the answer, for what the client is told
+        self.words: dispatcher.AnswerTail | None = None  # the last word on the answer, once it has come
+        self.deadline: asyncio.TimerHandle | None = None
 
     def started(self, event: Started) -> dispatcher.AnswerHead:
         """Take the head of the answer."""
@@ -50,7 +53,7 @@ class Exchange:
         """Return the error that ended the answer, None if it is complete, and whether an attempt can have been billed."""
         if isinstance(event, Failed):
             return self._failure(event), event.has_accept
-        words = _decode_tail(event.tail)
+        self.words = words = _decode_tail(event.tail)
         return (None if words.error is None else from_body(words.error)), words.may_be_billed
 
     def _failure(self, event: Failed) -> RelayError:
@@ -70,7 +73,6 @@ class Relay:
         self._settings = settings
         self._exchanges: dict[UUID, Exchange] = {}
         self._endings: set[asyncio.Task[None]] = set()
-        self._body_bytes = 0
         self.lease = Lease(bus, renew_seconds=settings.lease_renew_seconds, ended=self._on_lease_ended)
 
     @property
@@ -83,45 +85,13 @@ class Relay:
     ) -> Exchange:
         """Admit the request and send it to a dispatcher; the caller then reads `answer` and calls `close` in the end.
 
-        Raises: Forbidden, NotFound, InsufficientFunds, RateLimited, Unauthenticated or Unavailable. Nothing is held then.
+        Raises: Forbidden, NotFound, InsufficientFunds, RateLimited, Unauthenticated, Unavailable or Internal. What may be
+        held then is given back.
         """
         if principal.allowed_models and request.model not in principal.allowed_models:
             raise Forbidden("model_not_allowed", param="model", model=request.model)
-        if len(self._exchanges) >= self._settings.streams_max or (
-            self._body_bytes and self._body_bytes + len(body) > self._settings.body_memory_bytes
-        ):
+        if len(self._endings) >= ENDINGS_MAX:
             raise Unavailable("overloaded", retry_after_seconds=1)
-        self._body_bytes += len(body)
-        try:
-            return await self._open(request_id, principal, request, body)
-        except BaseException:
-            self._body_bytes -= len(body)
-            raise
-
-    def close(self, exchange: Exchange, body: bytes) -> None:
-        """Forget an exchange whose answer is over or was given up; its hold is seen to its end without it."""
-        self._exchanges.pop(exchange.request_id, None)
-        self._body_bytes -= len(body)
-        self._spawn(self._see_settled(exchange))
-
-    async def cut_all(self, error: RelayError) -> None:
-        """End every running answer visibly."""
-        for exchange in list(self._exchanges.values()):
-            exchange.cut = error
-            await exchange.answer.cancel("edge_stops")
-
-    async def finish(self, *, timeout_seconds: float) -> None:
-        """Wait until every hold has been seen to its end, for at most `timeout_seconds`; what is left expires."""
-        if self._endings:
-            _, left = await asyncio.wait(self._endings, timeout=timeout_seconds)
-            if left:
-                log.error("holds are left to their lease", extra={"holds": len(left)})
-        if not self._endings:
-            await self.lease.end()
-
-    async def _open(
-        self, request_id: UUID, principal: auth.Principal, request: ChatRequest, body: bytes
-    ) -> Exchange:
         bound = input_tokens_bound(len(body), request)
         hold, lease_id = await self._reserve(request_id, principal, request, body, bound)
         call = dispatcher.ChatCall(
@@ -146,7 +116,32 @@ class Relay:
             raise
         exchange = Exchange(request_id, lease_id, call, answer)
         self._exchanges[request_id] = exchange
+        late = UpstreamTimeout("deadline_exceeded", limit_seconds=round(call.deadline_seconds))
+        exchange.deadline = asyncio.get_running_loop().call_later(
+            call.deadline_seconds, self._cut, exchange, late, "deadline"
+        )
         return exchange
+
+    def close(self, exchange: Exchange) -> None:
+        """Forget an exchange whose answer is over or was given up; its hold is seen to its end without it."""
+        if exchange.deadline is not None:
+            exchange.deadline.cancel()
+        self._exchanges.pop(exchange.request_id, None)
+        self._spawn(self._see_settled(exchange))
+
+    def cut_all(self, error: RelayError) -> None:
+        """End every running answer visibly."""
+        for exchange in list(self._exchanges.values()):
+            self._cut(exchange, error, "edge_stops")
+
+    async def finish(self, *, timeout_seconds: float) -> None:
+        """Wait until every hold has been seen to its end, for at most `timeout_seconds`; what is left expires."""
+        if self._endings:
+            _, left = await asyncio.wait(self._endings, timeout=timeout_seconds)
+            if left:
+                log.error("holds are left to their lease", extra={"holds": len(left)})
+        if not self._endings and not self._exchanges:
+            await self.lease.end()
 
     async def _reserve(
         self, request_id: UUID, principal: auth.Principal, request: ChatRequest, body: bytes, bound: int
@@ -168,9 +163,9 @@ class Relay:
             )
             try:
                 return await self._bus.call(billing.RESERVE, question), lease_id
-            except Unavailable as error:
+            except (Unavailable, Internal) as error:
                 if error.code == "lease_ended" and left:
-                    await self.lease.renew()
+                    await self.lease.replace(lease_id)
                     continue
                 # The outcome is unknown: a void ends the hold, or keeps a reserve that is still on its way from making one.
                 self._void(request_id, principal.account_id, "reserve_unanswered")
@@ -189,16 +184,17 @@ class Relay:
 
     async def _see_settled(self, exchange: Exchange) -> None:
         settlement = await exchange.answer.settlement
-        match settlement:
-            case Confirmed() if settlement.tail:
+        words = exchange.words
+        if isinstance(settlement, Confirmed):
+            if settlement.tail:
                 return
-            case Unconfirmed() if settlement.tail is not None:
-                words = _decode_tail(settlement.tail)
-                await self._end(self._void_of(exchange) if words.claim is None else _as_witness(words.claim))
-            case Confirmed():
-                log.error("a dispatcher gave up settling", extra={"request_id": str(exchange.request_id)})
-            case _:
-                await self._end(self._claim_of_the_lost(exchange))
+            log.warning("a dispatcher left a hold to us", extra={"request_id": str(exchange.request_id)})
+        elif settlement.tail is not None:
+            words = _decode_tail(settlement.tail)
+        if words is None:
+            await self._end(self._claim_of_the_lost(exchange))
+        else:
+            await self._end(self._void_of(exchange) if words.claim is None else _as_witness(words.claim))
 
     def _claim_of_the_lost(self, exchange: Exchange) -> billing.Settle | billing.Void:
         """Return the claim for a call whose dispatcher is lost: rule C8, or nothing when no answer ever began."""
@@ -226,8 +222,11 @@ class Relay:
     def _on_lease_ended(self, lease_id: str) -> None:
         for exchange in list(self._exchanges.values()):
             if exchange.lease_id == lease_id:
-                exchange.cut = Unavailable("stream_interrupted")
-                self._spawn(exchange.answer.cancel("lease_ended"))
+                self._cut(exchange, Unavailable("stream_interrupted"), "lease_ended")
+
+    def _cut(self, exchange: Exchange, error: RelayError, reason: str) -> None:
+        exchange.cut = error
+        self._spawn(exchange.answer.cancel(reason))
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

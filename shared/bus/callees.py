@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import TypeVar
 
 from nats.aio.subscription import Subscription
 
@@ -17,6 +19,9 @@ from shared.stream.frames import Frame, FrameError, Open, decode
 
 BODY_WINDOW_BYTES = 2 * 1024 * 1024
 DATA_BYTES_MAX = 64 * 1024
+LAST_WORDS_SECONDS = 10.0  # for calls that were cut to end, settle and finish
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +36,7 @@ class Attempt:
         self.head = head
         self.body_bytes = body_bytes
         self.machine = machine
+        self.is_finished = False
         self.body: asyncio.Future[bytes] = loop.create_future()
         self.cancelled: asyncio.Future[str] = loop.create_future()
         self._callees = callees
@@ -62,6 +68,7 @@ class Attempt:
 
     async def finish(self, tail: bytes) -> None:
         """Say how the call was settled; the last word."""
+        self.is_finished = True
         await self._callees.perform(self, self.machine.finish(tail, self._callees.now()))
 
     async def abort(self, reason: str) -> None:
@@ -82,7 +89,10 @@ class Attempt:
 
 
 class Callees(Endpoint):
-    """All calls that this process answers, each by a task that runs `serve`; `serve` ends and finishes its attempt."""
+    """All calls that this process answers, each by a task that runs `serve`, which ends and finishes its attempt.
+
+    An attempt whose `serve` fails is forgotten: heartbeats then tell its edge that it is lost.
+    """
 
     def __init__(
         self,
@@ -109,6 +119,15 @@ class Callees(Endpoint):
         self._is_draining = False
         self.now = self._now
 
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        serving = list(self._serving)
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+        await super().__aexit__(kind, error, trace)
+
     @property
     def active(self) -> int:
         """How many calls are being answered."""
@@ -122,7 +141,10 @@ class Callees(Endpoint):
         await self._link.flush()
 
     async def drain(self, *, timeout_seconds: float) -> int:
-        """Take no new calls; let the running ones end for at most `timeout_seconds`, then cut them. Return how many were cut."""
+        """Take no new calls; let the running ones end for at most `timeout_seconds`, then cut them, which ends in 10 s.
+
+        Return how many were cut.
+        """
         self._is_draining = True
         if self._queue is not None:
             await self._link.end(self._queue)
@@ -133,7 +155,7 @@ class Callees(Endpoint):
             for attempt in list(attempts):
                 await attempt.abort("draining")
         if cut:
-            await asyncio.wait(cut, timeout=timeout_seconds + 10)
+            await asyncio.wait(cut, timeout=LAST_WORDS_SECONDS)
         return len(cut)
 
     async def perform(self, attempt: Attempt, actions: list[CalleeAction]) -> None:
@@ -146,10 +168,9 @@ class Callees(Endpoint):
                 case Writable():
                     attempt.wake()
                 case BodyReady():
-                    attempt.body.set_result(action.body)
+                    _resolve(attempt.body, action.body)
                 case Cancelled():
-                    if not attempt.cancelled.done():
-                        attempt.cancelled.set_result(action.reason)
+                    _resolve(attempt.cancelled, action.reason)
                 case Closed():
                     self._drop(attempt)
 
@@ -230,6 +251,8 @@ class Callees(Endpoint):
             await self._serve(attempt)
         finally:
             self._body_bytes -= attempt.body_bytes
+            if not attempt.is_finished:
+                self._drop(attempt)
 
     def _drop(self, attempt: Attempt) -> None:
         left = [other for other in self._attempts.get(attempt.request_id, ()) if other is not attempt]
@@ -238,3 +261,8 @@ class Callees(Endpoint):
             return
         self._attempts.pop(attempt.request_id, None)
         self._peers.detach(attempt.machine.caller, attempt.request_id)
+
+
+def _resolve(future: asyncio.Future[T], value: T) -> None:
+    if not future.done():  # who waited for it may have been cancelled, and the future with it
+        future.set_result(value)

@@ -113,7 +113,11 @@ class Callers(Endpoint):
         )
         answer = Answer(self, machine, request_id)
         self._answers[request_id] = answer
-        await self.perform(answer, machine.open(self.now(), wall))
+        try:
+            await self.perform(answer, machine.open(self.now(), wall))
+        except BaseException:  # nobody will read the answer
+            self._drop(answer)
+            raise
         return answer
 
     async def perform(self, answer: Answer, actions: list[CallerAction]) -> None:
@@ -128,7 +132,9 @@ class Callers(Endpoint):
                     answer.callee = action.peer
                     self._peers.attach(action.peer, answer.request_id, self.now())
                 case Confirmed() | Unconfirmed():
-                    answer.settlement.set_result(action)
+                    # Who waits for it may have been cancelled, and the future with it.
+                    if not answer.settlement.done():
+                        answer.settlement.set_result(action)
                 case Closed():
                     self._drop(answer)
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import msgspec
+from nats.aio.subscription import Subscription
 
 from shared.bus.bus import Bus
 from shared.bus.link import Message
@@ -23,6 +24,7 @@ from shared.stream.peers import Heartbeat, HeartbeatReply, Lost, PeerTable
 
 TICK_SECONDS = 0.25
 HEARTBEAT_REPLY_SECONDS = 3.0
+RECONNECT_SECONDS = 2.0  # how long a process that lost its connection may be away before it counts as gone
 
 # Nobody waits for these: they ride along with the next frame that matters.
 _LAZY = frozenset({FrameType.ACCEPT, FrameType.CREDIT, FrameType.BODY_CREDIT, FrameType.FIN})
@@ -47,15 +49,19 @@ class Endpoint(ABC):
         self._peer_life = peer_life
         self._peers = PeerTable(self.id)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._subscriptions: list[Subscription] = []
         self._ticker: asyncio.Task[None] | None = None
         self._now = asyncio.get_running_loop().time
 
     async def __aenter__(self) -> Self:
-        await self._link.subscribe(self._inbound.of(self.id), self._on_message)
-        await self._link.subscribe(self._own_life.of(self.id), self._on_heartbeat)
+        self._subscriptions = [
+            await self._link.subscribe(self._inbound.of(self.id), self._on_message),
+            await self._link.subscribe(self._own_life.of(self.id), self._on_heartbeat),
+        ]
         await self._link.flush()
         self._link.on_reconnected(self._on_reconnected)
         self._ticker = asyncio.create_task(self._tick_forever())
+        self._ticker.add_done_callback(self._on_ticker_done)
         return self
 
     async def __aexit__(
@@ -66,6 +72,9 @@ class Endpoint(ABC):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # A bus that stays open must not answer for us: peers learn at once that nobody is here.
+        await asyncio.gather(*(self._link.end(subscription) for subscription in self._subscriptions))
+        self._subscriptions.clear()
 
     @abstractmethod
     async def on_frame(self, request_id: str, frame: Frame) -> None:
@@ -132,14 +141,18 @@ class Endpoint(ABC):
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
+    def _on_ticker_done(self, ticker: "asyncio.Task[None]") -> None:
+        if not ticker.cancelled() and (error := ticker.exception()) is not None:
+            # Nothing would time out any more: an endpoint without its clock is worth no more than a lost connection.
+            log.critical("the clock of the streams has stopped", exc_info=error)
+            self._link.closed.set()
+
     async def _beat(self, peer: str, heartbeat: Heartbeat) -> None:
         try:
-            answer = await self._link.request(
-                self._peer_life.subject(peer),
-                _encode(heartbeat),
-                timeout_seconds=HEARTBEAT_REPLY_SECONDS,
-                part="stream peer",
-            )
+            answer = await self._ask(peer, heartbeat)
+            if answer.is_unanswered:
+                await asyncio.sleep(RECONNECT_SECONDS)
+                answer = await self._ask(peer, heartbeat)
         except Unavailable:
             return  # silence counts: the table gives the peer up when it has lasted too long
         if answer.is_unanswered:
@@ -147,6 +160,14 @@ class Endpoint(ABC):
             return
         reply = msgspec.msgpack.decode(answer.payload, type=HeartbeatReply)
         await self._lose([self._peers.handle_reply(peer, reply, self._now())])
+
+    async def _ask(self, peer: str, heartbeat: Heartbeat) -> Message:
+        return await self._link.request(
+            self._peer_life.subject(peer),
+            _encode(heartbeat),
+            timeout_seconds=HEARTBEAT_REPLY_SECONDS,
+            part="stream peer",
+        )
 
     async def _lose(self, losses: list[Lost]) -> None:
         for lost in losses:

@@ -15,7 +15,9 @@ async def served(app: ASGIApp) -> AsyncIterator[int]:
 
     The socket listens from the start, so a client that comes before uvicorn does waits for it.
     """
-    config = uvicorn.Config(app, http="httptools", ws="none", lifespan="off", log_config=None)
+    config = uvicorn.Config(
+        app, http="httptools", ws="none", lifespan="off", log_config=None, proxy_headers=False
+    )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         task = asyncio.create_task(server.serve(sockets=[listener]))
