@@ -164,6 +164,9 @@ async def _serve(app: Starlette, bus: Bus, settings: Settings) -> bool:
     server = _Server(config, app.state.life)
     sockets = [_listener(settings)]
     watch = asyncio.create_task(_end_with_a_loss(bus, server))
+    gc.set_threshold(
+        10_000, 20, 20
+    )  # a request makes hundreds of objects and no cycles: look for those less often
     gc.freeze()  # what was imported lives as long as the process: spare the collector from walking it
     try:
         await server.serve(sockets=sockets)

@@ -98,6 +98,8 @@ class Upstream:
     def __init__(self, transport: AiohttpTransport, settings: DispatcherSettings) -> None:
         self._transport = transport
         self._settings = settings
+        self._extensions = {"timeout": {"connect": settings.connect_seconds}}
+        self._addresses: dict[tuple[str, bool], tuple[int, httpx.URL, httpx.Headers]] = {}
 
     async def answer(
         self, route: Route, attempt: Attempt, call: ChatCall, body: bytes, evidence: Evidence
@@ -247,19 +249,26 @@ class Upstream:
         except RecursionError as error:
             # The edge has read it from a shallower stack, so it can be just too deep for this one.
             raise InvalidRequest("invalid_json", problem="it is nested too deeply") from error
+        url, headers = self._address(route, is_stream=call.is_stream)
+        # Given as a stream, the content is not looked at: aiohttp writes `host` and `content-length` itself.
         return httpx.Request(
-            "POST",
-            route.base_url + PATH,
-            headers={
+            "POST", url, headers=headers, stream=httpx.ByteStream(content), extensions=self._extensions
+        )
+
+    def _address(self, route: Route, *, is_stream: bool) -> tuple[httpx.URL, httpx.Headers]:
+        """Return where a request of `route` goes and its headers, made once for each version of a channel."""
+        known = self._addresses.get((route.id, is_stream))
+        if known is None or known[0] != route.version:
+            headers = {
                 "authorization": f"Bearer {route.credential}",
                 "content-type": "application/json",
-                "accept": "text/event-stream" if call.is_stream else "application/json",
+                "accept": "text/event-stream" if is_stream else "application/json",
                 "accept-encoding": "identity",
                 "user-agent": "relay",
-            },
-            content=content,
-            extensions={"timeout": {"connect": self._settings.connect_seconds}},
-        )
+            }
+            known = (route.version, httpx.URL(route.base_url + PATH), httpx.Headers(headers))
+            self._addresses[route.id, is_stream] = known
+        return known[1], known[2]
 
 
 def _refused(error: UpstreamError) -> AttemptFailed:
