@@ -24,7 +24,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ExceptionHandler
+from starlette.types import ExceptionHandler, Lifespan
 
 from shared import log as relay_log
 from shared.bus import Bus
@@ -45,11 +45,12 @@ log = logging.getLogger(__name__)
 class Life:
     """Where a service is in its life: `stopping` is set by the first signal, before anything closes.
 
-    `failed` is set when a part that must run has ended by a fault.
+    `failed` is set when a part that must run has ended by a fault. `metrics` are those of the latest start.
     """
 
     def __init__(self) -> None:
         self.is_started = False
+        self.metrics = Metrics()
         self.stopping = asyncio.Event()
         self.failed = asyncio.Event()
 
@@ -88,41 +89,9 @@ def build(
     missing; `/readyz` is 200 only when nothing is.
     """
     life = Life()
-    metrics = Metrics()
-
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, object]]:
-        async with AsyncExitStack() as stack:
-            await _patiently(lambda: stack.enter_async_context(bus), life)
-            state = await _patiently(lambda: stack.enter_async_context(enter()), life)
-            life.is_started = True
-            yield state
-            life.stopping.set()
-
-    def enter() -> AbstractAsyncContextManager[Mapping[str, object]]:
-        nonlocal metrics
-        metrics = Metrics()
-        return opened(life, metrics)
-
-    async def readyz(request: Request) -> Response:
-        missing = [name for check in checks if (name := check()) is not None]
-        if not life.is_ready:
-            missing.append("stopping" if life.is_started else "starting")
-        if not bus.is_connected:
-            missing.append("NATS")
-        return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
-
-    async def show_metrics(request: Request) -> Response:
-        return Response(metrics.render(), headers={"content-type": CONTENT_TYPE})
-
     app = Starlette(
-        routes=[
-            Route("/healthz", _healthz, methods=["GET"]),
-            Route("/readyz", readyz, methods=["GET"]),
-            Route("/metrics", show_metrics, methods=["GET"]),
-            *routes,
-        ],
-        lifespan=lifespan,
+        routes=[*_own_routes(bus, life, checks), *routes],
+        lifespan=_lifespan(bus, life, opened),
         exception_handlers=exception_handlers,
     )
     app.state.life = life
@@ -141,6 +110,41 @@ def run(name: str, create_app: Callable[[T, Bus], Starlette], settings: T) -> No
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         is_clean = runner.run(_serve(create_app(settings, bus), bus, settings))
     sys.exit(0 if is_clean else 1)
+
+
+def _lifespan(bus: Bus, life: Life, opened: Opened) -> Lifespan[Starlette]:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, object]]:
+        async with AsyncExitStack() as stack:
+            await _patiently(lambda: stack.enter_async_context(bus), life)
+            state = await _patiently(lambda: stack.enter_async_context(enter()), life)
+            life.is_started = True
+            yield state
+            life.stopping.set()
+
+    def enter() -> AbstractAsyncContextManager[Mapping[str, object]]:
+        life.metrics = Metrics()
+        return opened(life, life.metrics)
+
+    return lifespan
+
+
+def _own_routes(bus: Bus, life: Life, checks: Sequence[Check]) -> list[BaseRoute]:
+    async def healthz(request: Request) -> Response:
+        return JSONResponse({"alive": True})
+
+    async def readyz(request: Request) -> Response:
+        missing = [name for check in checks if (name := check()) is not None]
+        if not life.is_ready:
+            missing.append("stopping" if life.is_started else "starting")
+        if not bus.is_connected:
+            missing.append("NATS")
+        return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
+
+    async def metrics(request: Request) -> Response:
+        return Response(life.metrics.render(), headers={"content-type": CONTENT_TYPE})
+
+    return [Route("/" + answer.__name__, answer, methods=["GET"]) for answer in (healthz, readyz, metrics)]
 
 
 async def _serve(app: Starlette, bus: Bus, settings: Settings) -> bool:
@@ -215,10 +219,6 @@ async def _end_with_a_loss(bus: Bus, server: _Server) -> None:
     finally:
         for task in waiting:
             task.cancel()
-
-
-async def _healthz(request: Request) -> Response:
-    return JSONResponse({"alive": True})
 
 
 async def _patiently(open_it: Callable[[], Awaitable[R]], life: Life) -> R:

@@ -15,10 +15,11 @@ from services.billing.lane import Lane
 from services.billing.settings import BillingSettings
 from shared.bus import Bus
 from shared.contracts import billing
-from shared.contracts.call import BILLING
+from shared.contracts.call import BILLING, EDGE
 from shared.db import Connection, connect
 from shared.ids import uuid7
-from shared.settings import Secret
+from shared.settings import Secret, Settings
+from tests.billing.bookkeeping import Ledger
 
 PATIENCE_SECONDS = 30.0  # how long anything may take before a test gives up on it
 
@@ -45,6 +46,23 @@ async def running(database_url: str, nats_url: str, **other: float) -> AsyncIter
     app = create_app(settings, Bus(settings, party=BILLING))
     async with app.router.lifespan_context(app):
         yield app
+
+
+@asynccontextmanager
+async def asking(ledger: Ledger, nats_url: str) -> AsyncIterator[Bus]:
+    """Run billing with a price for the model `m`, and yield the bus of whoever asks it."""
+    await ledger.set_price()
+    async with (
+        running(ledger.url, nats_url, reap_seconds=60.0),
+        Bus(Settings(nats_url=nats_url), party=EDGE) as bus,
+    ):
+        yield bus
+
+
+async def balance(bus: Bus, account_id: UUID) -> tuple[int, int]:
+    """Return what billing says that an account has posted and held."""
+    answer = await bus.call(billing.GET_BALANCE, billing.GetBalance(account_id=str(account_id)))
+    return answer.posted_nano_usd, answer.held_nano_usd
 
 
 @asynccontextmanager

@@ -81,7 +81,6 @@ async def test_an_end_that_takes_too_long_cuts_what_runs(ledger: Ledger, nats_ur
             settling = asyncio.create_task(bus.call(billing.SETTLE, settle(asked), timeout_seconds=1.0))
             await until_waiting(ledger.connection)
             await asyncio.wait_for(stack.aclose(), PATIENCE_SECONDS)
-            assert not settling.done()
         with pytest.raises(Unavailable):
             await settling
         async with running(ledger.url, nats_url):

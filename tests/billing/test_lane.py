@@ -205,7 +205,7 @@ async def test_a_commit_whose_answer_was_lost_is_not_made_twice(ledger: Ledger) 
 
 async def test_a_silent_connection_is_abandoned(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing comes and nothing breaks: the lane takes another connection and sends the batch again by id."""
-    monkeypatch.setattr(db, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(db, "SILENCE_SECONDS", 2.0)
     account_id = await ledger.open_account(100_000)
     await ledger.set_price()
     async with proxied(ledger.url) as proxy, lane_on(proxy.url) as lane:

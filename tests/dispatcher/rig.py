@@ -324,3 +324,16 @@ async def missing(app: Starlette) -> list[str]:
         answer = await client.get("/readyz")
     assert (answer.status_code == 200) == (not answer.json()["missing"])
     return list(answer.json()["missing"])
+
+
+async def two(world: World, first: str, second: str = "reply=hi") -> tuple[Simulator, Simulator]:
+    """Make a channel that behaves as `first` says, and one to turn to that behaves as `second` says."""
+    upstreams = await world.simulator(first), await world.simulator(second)
+    await world.channel(upstreams[0], "first", priority=1)
+    await world.channel(upstreams[1], "second")
+    return upstreams
+
+
+def is_whole(heard: Heard) -> bool:
+    """Whether an answer ended well."""
+    return heard.tail.error is None and heard.claim.outcome == "completed"

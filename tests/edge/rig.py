@@ -10,13 +10,14 @@ from starlette.applications import Starlette
 
 from services.edge.app import create_app
 from services.edge.settings import EdgeSettings
+from services.simulator.server import Simulator
 from shared.bus import Attempt, Bus, Callees
 from shared.contracts import auth, billing
 from shared.contracts.call import AUTH, BILLING, DISPATCHER, EDGE
 from shared.errors import RelayError, Unauthenticated
 from shared.keys import mint, parse
 from shared.settings import Settings
-from tests.dispatcher.rig import ACCOUNT_ID, Billing, chat
+from tests.dispatcher.rig import ACCOUNT_ID, Billing, World, chat
 from tests.edge.serving import served
 
 Serve = Callable[[Attempt], Awaitable[None]]
@@ -207,3 +208,28 @@ async def stream(edge: Edge, text: str = "hello", *, is_stream: bool = True, **f
                 data=b"".join(parts),
                 is_finished=is_finished,
             )
+
+
+async def provider(upstreams: World, defaults: str) -> Simulator:
+    """Return a provider behind the only channel."""
+    upstream = await upstreams.simulator(defaults)
+    await upstreams.channel(upstream, "one")
+    return upstream
+
+
+def error_of(answer: httpx.Response) -> dict[str, str | None]:
+    """Return the error of a response, which has the four members that SDKs read, and its hints."""
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-should-retry"] in ("true", "false")
+    assert ("retry-after" in answer.headers) == (answer.headers["x-should-retry"] == "true")
+    assert answer.headers["x-request-id"]
+    return dict(error)
+
+
+async def until_metric(edge: Edge, name: str, value: float) -> None:
+    """Return when a figure of the edge has this value."""
+    async with asyncio.timeout(30):
+        while await edge.metric(name) != value:  # noqa: ASYNC110 - a figure has no event
+            await asyncio.sleep(0.02)
