@@ -95,7 +95,6 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
     state: str
     charged_nano_usd: int = 0
-    rule: str = ""
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,7 +226,7 @@ class UsageRecords(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageRecorded(msgspec.Struct, frozen=True, kw_only=True):
-    """A request was charged, from the outbox: `outbox_id` rises, and the same one may come twice."""
+    """A request was charged, from the outbox. The same `outbox_id` may come twice, and a lower one after a higher one."""
 
     outbox_id: int
     request_id: str
