@@ -5,6 +5,7 @@ another channel can still be tried. From then on this answer is the answer: what
 """
 
 import asyncio
+import contextlib
 import math
 from collections.abc import AsyncIterator
 
@@ -25,6 +26,7 @@ from shared.errors import InvalidRequest, RelayError, UpstreamFailed, UpstreamTi
 
 BYTES_PER_TOKEN = 4  # for estimates only, and each is marked as one
 ERROR_BYTES_MAX = 256 * 1024
+END_SECONDS = 0.1  # from `[DONE]` to the end of the body, which follows at once or not at all
 ERROR_SECONDS = 5.0  # for the body of an error, whose status has said enough
 PATH = "/chat/completions"
 _NEVER_SENT = (
@@ -191,14 +193,18 @@ class Upstream:
         inspector: StreamInspector,
     ) -> None:
         idle_seconds = self._settings.idle_seconds
-        async for chunk in _chunks(response):
+        chunks = _chunks(response)
+        async for chunk in chunks:
             ready = inspector.feed(chunk)
             if ready:
                 silence.pause()
                 await self._forward(attempt, evidence, inspector, ready)
             if evidence.is_committed:
                 silence.allow(idle_seconds)  # a comment is not silence, but no first event either
-            if inspector.error is not None or inspector.saw_done:
+            if inspector.error is not None:
+                return
+            if inspector.saw_done:
+                await _read_out(chunks)
                 return
 
     async def _forward(
@@ -317,6 +323,16 @@ async def _read(response: httpx.Response, limit: int) -> bytes | None:
             return None
         parts.append(part)
     return b"".join(parts)
+
+
+async def _read_out(chunks: AsyncIterator[bytes]) -> None:
+    """Take the end of a body that has said its last word, for a moment: only then can its connection serve another request."""
+    with contextlib.suppress(
+        TimeoutError, httpx.TransportError
+    ):  # what is lost here was not part of the answer
+        async with asyncio.timeout(END_SECONDS):
+            async for _ in chunks:
+                pass
 
 
 def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:

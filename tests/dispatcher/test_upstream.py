@@ -1,5 +1,7 @@
 """One attempt after another: which channels are asked, how long they may be silent, and what breaks."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -159,6 +161,31 @@ async def test_a_connection_lost_while_idle_is_replaced_without_a_failure(world:
     assert is_whole(first)
     assert is_whole(second)
     assert upstream.connections == 2
+
+
+async def test_the_connection_of_a_finished_stream_serves_the_next(world: World) -> None:
+    """Also when the body's end comes in a packet of its own, after `[DONE]`."""
+    event = b'data: {"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":"stop"}]}\n\n'
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    body = event + b"data: [DONE]\n\n"
+
+    async def behaviour(server: RawServer, reader: Reader, writer: Writer) -> None:
+        for _ in range(2):
+            await server.read_request(reader)
+            writer.write(head + b"%x\r\n%b\r\n" % (len(body), body))
+            await writer.drain()
+            await asyncio.sleep(0.01)
+            writer.write(b"0\r\n\r\n")
+            await writer.drain()
+
+    async with serving(behaviour) as upstream:
+        await world.channel(upstream.url.removesuffix("/chat/completions"))
+        first = await world.ask()
+        second = await world.ask()
+
+    assert is_whole(first)
+    assert is_whole(second)
+    assert upstream.connections == 1
 
 
 # Limits
