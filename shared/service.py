@@ -13,7 +13,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import FrameType
 from typing import Any, TypeVar
@@ -63,6 +63,10 @@ class Life:
         """Return `task`, which must run as long as the service: when it fails, the process ends instead of limping on."""
         task.add_done_callback(self._on_done)
         return task
+
+    def run_beside(self, stack: AsyncExitStack, work: Coroutine[object, object, None]) -> None:
+        """Run `work` under guard until `stack` is left, which then cancels it."""
+        stack.push_async_callback(_cancelled, self.guard(asyncio.create_task(work)))
 
     def _on_done(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -232,3 +236,8 @@ async def _patiently(open_it: Callable[[], Awaitable[R]], life: Life) -> R:
                 raise
             log.warning("waiting at the start: %s", error)
         await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -51,7 +51,7 @@ def create_app(settings: BillingSettings, bus: Bus) -> Starlette:
             _measure(metrics, bus, lanes)
             publisher = Publisher(bus, url)
             for work in (publisher.run(), _reap(pool, settings, publisher)):
-                stack.push_async_callback(_cancelled, life.guard(asyncio.create_task(work)))
+                life.run_beside(stack, work)
             await Handlers(bus, pool, lanes, settings, committed=publisher.wake).serve()
             await bus.control.flush()  # ready means heard
             yield {}
@@ -96,8 +96,3 @@ async def _expire(pool: Pool, settings: BillingSettings, publisher: Publisher) -
         log.warning("holds expired whose edge or deadline had passed", extra={"holds": expired})
         publisher.wake()
     return expired
-
-
-async def _cancelled(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

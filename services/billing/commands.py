@@ -143,7 +143,7 @@ def extended(request: billing.Extend, answer: Answer) -> billing.Extended:
                 amount_nano_usd=answer.amount_nano_usd, output_tokens_bound=answer.output_tokens_bound
             )
         case "insufficient" | "held":
-            raise _lack_of_money(answer)
+            raise _lack_of_money(answer, 1)
         case "closed" | "stale_attempt" | "unknown" | "conflict":
             raise Conflict("id_conflict", id=request.request_id)
         case _:
@@ -205,7 +205,7 @@ def ended(request_id: str, answer: Answer) -> billing.Ended:
 def _refusal(request: billing.Reserve, answer: Answer) -> RelayError:  # noqa: C901 - one row for each result
     match answer.result:
         case "insufficient" | "held":
-            return _lack_of_money(answer)
+            return _lack_of_money(answer, request.choices)
         case "account_suspended":
             return Forbidden("account_suspended")
         case "account_unknown" | "key_unknown":
@@ -224,16 +224,17 @@ def _refusal(request: billing.Reserve, answer: Answer) -> RelayError:  # noqa: C
             return _unexpected(answer)
 
 
-def _lack_of_money(answer: Answer) -> RelayError:
+def _lack_of_money(answer: Answer, choices: int) -> RelayError:
     if answer.result == "held":
         return RateLimited("balance_held", retry_after_seconds=HELD_RETRY_SECONDS)
     needed_usd = usd_from_nano(answer.needed_nano_usd or 0)
     available_usd = usd_from_nano((answer.posted_nano_usd or 0) - (answer.held_nano_usd or 0))
-    if not answer.affordable_output_tokens:
+    affordable = (answer.affordable_output_tokens or 0) // choices  # a client names its bound for one choice
+    if not affordable:
         return InsufficientFunds("insufficient_balance", needed_usd=needed_usd, available_usd=available_usd)
     return InsufficientFunds(
         "request_too_expensive",
-        affordable_output_tokens=answer.affordable_output_tokens,
+        affordable_output_tokens=affordable,
         needed_usd=needed_usd,
         available_usd=available_usd,
     )

@@ -1,6 +1,5 @@
 """The dispatcher's wiring."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -46,7 +45,7 @@ def create_app(settings: DispatcherSettings, bus: Bus) -> Starlette:
             channels = Channels(pool, sealer, reread_seconds=settings.channels_reread_seconds)
             known[:] = [channels]
             await channels.read()
-            stack.push_async_callback(_cancelled, life.guard(asyncio.create_task(channels.run())))
+            life.run_beside(stack, channels.run())
             answering = Answering(bus, channels, Upstream(transport, settings), metrics)
             callees = await stack.enter_async_context(
                 Callees(
@@ -65,8 +64,3 @@ def create_app(settings: DispatcherSettings, bus: Bus) -> Starlette:
             await bus.stop_serving(timeout_seconds=settings.drain_seconds)
 
     return build(bus, opened, checks=[lambda: "channels" if any(c.is_stale for c in known) else None])
-
-
-async def _cancelled(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -60,7 +60,7 @@ def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
             await known.listen()
             await relay.lease.begin()
             for work in (relay.lease.run(), _cut_when_drained(life, relay, settings.drain_seconds)):
-                stack.push_async_callback(_cancelled, life.guard(asyncio.create_task(work)))
+                life.run_beside(stack, work)
             metrics.gauge("edge_streams", "Requests being answered").set_function(lambda: relay.running)
             metrics.gauge("edge_lost_peers", "Dispatchers lost with running streams").set_function(
                 lambda: callers.lost_peers_total
@@ -121,8 +121,3 @@ async def _cut_when_drained(life: Life, relay: Relay, drain_seconds: float) -> N
     await life.stopping.wait()
     await asyncio.sleep(drain_seconds)
     relay.cut_all(Unavailable("stream_interrupted"))
-
-
-async def _cancelled(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import pytest
 
 from services.billing.commands import (
@@ -95,6 +96,17 @@ def test_a_request_that_is_too_dear_says_what_is_affordable() -> None:
     assert "2.50 USD" in str(caught.value)
     assert "0.75 USD" in str(caught.value)
     assert "at most 7" in str(caught.value)
+
+
+def test_what_is_affordable_is_said_for_one_choice() -> None:
+    """As the client names it: three choices share what the balance affords."""
+    answer = Answer(ord=0, result="insufficient", needed_nano_usd=9, affordable_output_tokens=11)
+    request = msgspec.structs.replace(running.reserve(ACCOUNT), choices=3)
+
+    with pytest.raises(InsufficientFunds) as caught:
+        reserved(request, answer)
+
+    assert "at most 3" in str(caught.value)
 
 
 def test_a_hold_grants_its_output_to_each_choice() -> None:
