@@ -26,9 +26,10 @@ from services.devstack.process import HOST, write_private
 from services.devstack.schemas import SCHEMAS, migrate_all
 from services.devstack.secrets import StackSecrets, load_or_make
 from services.devstack.settings import STACK_FILE, StackFile, StackSettings
+from shared.bus import Bus
 from shared.contracts.call import OPERATOR
 from shared.contracts.nats_config import nats_config
-from shared.errors import RelayError
+from shared.errors import RelayError, Unavailable
 from shared.settings import SettingsError, load
 
 DATABASE = "relay"
@@ -128,11 +129,16 @@ async def _start_servers(
         stack.callback(postgres.stop)
         admin_url = await _make_database(postgres.start())
         urls = {schema: _login_url(admin_url, schema, secrets) for schema in SCHEMAS}
-    await migrate_all(admin_url)
+    try:
+        await migrate_all(admin_url)
+    except Unavailable as error:
+        raise ServerNotStarted("PostgreSQL does not answer at the address in RELAY_DATABASE_URL.") from error
     if not settings.database_url.reveal():
         await _make_logins(admin_url, secrets)
     nats_url, has_users = settings.nats_url, False
-    if not nats_url:
+    if nats_url:
+        await _look_for_nats(settings)
+    else:
         nats = EmbeddedNats(data_dir / "nats", nats_config(secrets.nats_passwords))
         stack.callback(nats.stop)
         nats_url, has_users = nats.start(), True
@@ -148,6 +154,14 @@ async def _start_servers(
         ),
         simulator_port=_remembered_port(data_dir / "simulator.port"),
     )
+
+
+async def _look_for_nats(settings: StackSettings) -> None:
+    try:
+        async with Bus(settings, party=OPERATOR):
+            pass
+    except Unavailable as error:
+        raise ServerNotStarted("NATS does not answer at the address in RELAY_NATS_URL.") from error
 
 
 async def _make_database(url: str) -> str:

@@ -31,7 +31,7 @@ from shared.settings import load
 START_SECONDS = 60.0
 NOWHERE = {
     name: "" for name in ("RELAY_NATS_URL", "RELAY_NATS_USER", "RELAY_NATS_PASSWORD", "RELAY_DATABASE_URL")
-}
+} | {"RELAY_DATA_DIR": "/nonexistent/relay"}  # not the data of a stack that was run in this folder
 
 
 class Relay:

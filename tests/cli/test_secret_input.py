@@ -38,7 +38,7 @@ async def test_a_typed_secret_is_not_echoed(tmp_path: Path) -> None:
     terminal, its_end = pty.openpty()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.cli.main", *CREATE, "--password-prompt",
-        env=environment(**NOWHERE, RELAY_DATA_DIR=str(tmp_path)), stdin=its_end, stdout=its_end, stderr=its_end,
+        env=environment(**(NOWHERE | {"RELAY_DATA_DIR": str(tmp_path)})), stdin=its_end, stdout=its_end, stderr=its_end,
         start_new_session=True,
     )  # fmt: skip
     os.close(its_end)

@@ -63,6 +63,26 @@ def test_a_taken_port_is_one_sentence_and_a_failure(tmp_path: Path) -> None:
     assert "RELAY_PORT" in sentence
 
 
+@pytest.mark.parametrize(
+    ("variable", "address"),
+    [
+        ("RELAY_NATS_URL", "nats://127.0.0.1:1"),
+        ("RELAY_DATABASE_URL", "postgresql://relay:hush@127.0.0.1:1/relay"),
+    ],
+)
+def test_a_server_that_is_away_is_one_sentence_and_a_failure(
+    tmp_path: Path, variable: str, address: str
+) -> None:
+    """The servers that the environment names are looked for before anything is started, and no password is said."""
+    stack = RunningStack(tmp_path / "data", **{variable: address})
+    stack.start()
+    status = stack.wait_ended()
+
+    assert status == 1
+    assert stack.output.splitlines()[-1].endswith(f"does not answer at the address in {variable}.")
+    assert "hush" not in stack.output
+
+
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """A stack whose processes are killed."""
