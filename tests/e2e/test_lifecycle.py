@@ -71,15 +71,18 @@ def test_a_taken_port_is_one_sentence_and_a_failure(tmp_path: Path) -> None:
     ],
 )
 def test_a_server_that_is_away_is_one_sentence_and_a_failure(
-    tmp_path: Path, variable: str, address: str
+    tmp_path: Path, setting: str, address: str
 ) -> None:
     """The servers that the environment names are looked for before anything is started, and no password is said."""
-    stack = RunningStack(tmp_path / "data", **{variable: address})
+    variables: dict[str, str] = {setting: address}
+    stack = RunningStack(tmp_path / "data", replicas=1, port=None, **variables)
     stack.start()
     status = stack.wait_ended()
 
     assert status == 1
-    assert stack.output.splitlines()[-1].endswith(f"does not answer at the address in {variable}.")
+    assert stack.output.splitlines()[-1].endswith(
+        f"does not answer at the address in RELAY_{setting.upper()}."
+    )
     assert "hush" not in stack.output
 
 
