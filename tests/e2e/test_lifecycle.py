@@ -64,10 +64,10 @@ def test_a_taken_port_is_one_sentence_and_a_failure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "address"),
+    ("setting", "address"),
     [
-        ("RELAY_NATS_URL", "nats://127.0.0.1:1"),
-        ("RELAY_DATABASE_URL", "postgresql://relay:hush@127.0.0.1:1/relay"),
+        ("nats_url", "nats://127.0.0.1:1"),
+        ("database_url", "postgresql://relay:hush@127.0.0.1:1/relay"),
     ],
 )
 def test_a_server_that_is_away_is_one_sentence_and_a_failure(
