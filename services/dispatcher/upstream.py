@@ -101,7 +101,7 @@ class Upstream:
         self._transport = transport
         self._settings = settings
         self._extensions = {"timeout": {"connect": settings.connect_seconds}}
-        self._addresses: dict[tuple[str, bool], tuple[int, httpx.URL, httpx.Headers]] = {}
+        self._addresses: dict[tuple[str, bool], tuple[Route, httpx.URL, httpx.Headers]] = {}
 
     async def answer(
         self, route: Route, attempt: Attempt, call: ChatCall, body: bytes, evidence: Evidence
@@ -262,9 +262,11 @@ class Upstream:
         )
 
     def _address(self, route: Route, *, is_stream: bool) -> tuple[httpx.URL, httpx.Headers]:
-        """Return where a request of `route` goes and its headers, made once for each version of a channel."""
+        """Return where a request of `route` goes and its headers, made once for each reading of the channels."""
         known = self._addresses.get((route.id, is_stream))
-        if known is None or known[0] != route.version:
+        if known is None or known[0] is not route:
+            if known is not None:
+                self._addresses.clear()  # the channels were read again: nothing stays of those that are gone
             headers = {
                 "authorization": f"Bearer {route.credential}",
                 "content-type": "application/json",
@@ -272,7 +274,7 @@ class Upstream:
                 "accept-encoding": "identity",
                 "user-agent": "relay",
             }
-            known = (route.version, httpx.URL(route.base_url + PATH), httpx.Headers(headers))
+            known = (route, httpx.URL(route.base_url + PATH), httpx.Headers(headers))
             self._addresses[route.id, is_stream] = known
         return known[1], known[2]
 
