@@ -16,16 +16,21 @@ SLOW_READERS = 200
 READERS = 40
 TOKENS = 200
 PATIENCE_SECONDS = 30.0
-STANDSTILL_SECONDS = 1.0
+STANDSTILL_SECONDS = 0.5
+STANDSTILL_LOOKS = 5  # on a busy machine one look can fall between two moves
 # For each process: 24 MB are the windows of all streams, the rest is for the buffers of sockets and parsers, 0.5 MB a stream.
 GROWTH_BYTES_MAX = 150 * 1024 * 1024
 
 
 async def _stands_still(upstream: EndlessUpstream) -> None:
     """Return when all streams have begun, and none of them takes any more."""
-    seen = -1
+    seen, looks = -1, 0
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while len(upstream.sent) < SLOW_READERS or not all(upstream.sent) or sum(upstream.sent) != seen:
+        while looks < STANDSTILL_LOOKS:
+            is_moving = (
+                len(upstream.sent) < SLOW_READERS or not all(upstream.sent) or sum(upstream.sent) != seen
+            )
+            looks = 0 if is_moving else looks + 1
             seen = sum(upstream.sent)
             await asyncio.sleep(STANDSTILL_SECONDS)
 
@@ -53,9 +58,7 @@ async def test_200_clients_that_read_nothing_slow_only_themselves(operator: Oper
 
         assert all(answer.is_whole for answer in answers)
         assert {len(answer.events()) for answer in answers} == {TOKENS + 3}  # with role, finish and [DONE]
-        assert endless.running == SLOW_READERS
-        # A socket's buffers may still have moved a little; a stream that is not held back moves megabytes in this time.
-        assert sum(endless.sent) - taken < taken // 20
+        assert (endless.running, sum(endless.sent)) == (SLOW_READERS, taken)
         grown = {name: after[name] - before[name] for name in before}
         assert max(grown.values()) < GROWTH_BYTES_MAX, grown
 
