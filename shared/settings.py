@@ -67,6 +67,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.Meta(description="Seconds that running streams and calls may go on after SIGTERM", ge=0),
     ] = 30.0
     log_level: Annotated[str, msgspec.Meta(description="debug, info, warning or error")] = "info"
+    failpoints_dir: Annotated[
+        str,
+        msgspec.Meta(
+            description="Directory in which tests let a process die at named points; empty, and so never, by default"
+        ),
+    ] = ""
 
 
 def load(kind: type[T], environment: Mapping[str, str] | None = None) -> T:

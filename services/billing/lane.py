@@ -29,6 +29,7 @@ import msgspec
 from services.billing.commands import Answer, Command
 from shared.db import AWAY, Connection, away, watched
 from shared.errors import Internal, RelayError, Unavailable
+from shared.failpoints import failpoint
 
 BATCH_MAX = 256
 QUEUE_MAX = 8192
@@ -214,6 +215,7 @@ class Lane:
             batch[:] = _wanted(batch)
             if not batch and not self.is_away:
                 return []
+            failpoint("billing.batched")
             try:
                 answers = await wire.execute([item.command for item in batch], is_blocking=is_blocking)
             except asyncpg.TransactionRollbackError:
@@ -231,6 +233,7 @@ class Lane:
             except asyncpg.PostgresError:
                 await self._send_one_by_one(wire, batch, is_blocking=is_blocking)
                 return []
+            failpoint("billing.committed")
             self.is_away = False
             self.batches_total += 1
             self.commands_total += len(batch)

@@ -17,6 +17,7 @@ from shared.bus import Bus
 from shared.contracts import billing
 from shared.db import AWAY, STATEMENT_SECONDS, Connection, connect
 from shared.errors import RelayError
+from shared.failpoints import failpoint
 
 BATCH = 500
 IDLE_SECONDS = 1.0
@@ -82,6 +83,7 @@ class Publisher:
                 for event in events:
                     await self._publish(event)
                 await self._bus.control.flush()
+                failpoint("billing.published")
                 await store.outbox_published(connection, [event.id for event in events])
                 self.published_total += len(events)
             if len(events) < BATCH:
