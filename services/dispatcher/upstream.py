@@ -23,6 +23,7 @@ from shared.bus import Attempt
 from shared.contracts import billing
 from shared.contracts.dispatcher import AnswerHead, ChatCall
 from shared.errors import InvalidRequest, RelayError, UpstreamFailed, UpstreamTimeout
+from shared.failpoints import failpoint
 
 BYTES_PER_TOKEN = 4  # for estimates only, and each is marked as one
 ERROR_BYTES_MAX = 256 * 1024
@@ -138,6 +139,7 @@ class Upstream:
         if response.status_code != 200:
             text = await _error_text(response)
             raise _refused(classify_status(response.status_code, response.headers, text))
+        failpoint("dispatcher.upstream_accepted")
         if call.is_stream:
             await self._take_stream(response, silence, attempt, call, evidence)
         else:
@@ -216,6 +218,7 @@ class Upstream:
             evidence.is_accepted = True
             await self._commit(attempt, evidence, "text/event-stream; charset=utf-8", None)
         await attempt.send(ready)
+        failpoint("dispatcher.first_byte")
 
     async def _commit(
         self, attempt: Attempt, evidence: Evidence, content_type: str, body_bytes: int | None

@@ -20,9 +20,10 @@ from services.edge.errors import Language, event, language_of, render
 from services.edge.principals import Principals
 from services.edge.relay import Exchange, Relay
 from services.edge.settings import EdgeSettings
-from shared.bus import Idle
+from shared.bus import Answer, Idle
 from shared.contracts.auth import Principal
 from shared.errors import Forbidden, Internal, RelayError
+from shared.failpoints import failpoint
 from shared.ids import uuid7
 from shared.metrics import Metrics
 from shared.stream.actions import Ended, Failed, Received, Started
@@ -73,7 +74,7 @@ class ChatEndpoint:
                 unread = None
                 request = openai.parse(body)
                 exchange = await self._relay.open(request_id, principal, request, body)
-                client = _Client(exchange, send, request_id, language, self._settings)
+                client = _Client(self._relay, exchange, send, language, self._settings)
                 try:
                     await client.serve(receive)
                 finally:
@@ -94,6 +95,7 @@ class ChatEndpoint:
             scope["headers"],
             limit_bytes=self._settings.body_bytes_max,
             total_seconds=self._settings.body_seconds_max,
+            bytes_per_second_min=self._settings.body_bytes_per_second_min,
         )
 
     async def _refuse(
@@ -113,7 +115,7 @@ class ChatEndpoint:
         return status
 
     async def _caller(self, scope: Scope) -> Principal:
-        principal = await self._principals.of(scope["headers"])
+        principal = await self._principals.of(scope)
         if principal.allowed_addresses and not is_allowed(
             client_address(scope, self._settings.trusted_proxies), principal.allowed_addresses
         ):
@@ -145,15 +147,15 @@ class _Client:
     """The client of one exchange: what has been sent to it, and whether it is still there."""
 
     def __init__(
-        self, exchange: Exchange, send: Send, request_id: UUID, language: Language, settings: EdgeSettings
+        self, relay: Relay, exchange: Exchange, send: Send, language: Language, settings: EdgeSettings
     ) -> None:
         self.status = 0
         self.first_byte_at = 0.0
+        self._relay = relay
         self._exchange = exchange
-        self._answer = exchange.answer
         self._is_stream = exchange.call.is_stream
         self._send = send
-        self._request_id = request_id
+        self._request_id = exchange.request_id
         self._language = language
         self._settings = settings
         self._loop = asyncio.get_running_loop()
@@ -165,6 +167,10 @@ class _Client:
         self._is_between_events = True
         self._task = asyncio.current_task()
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def _answer(self) -> Answer:
+        return self._exchange.answer
 
     async def serve(self, receive: Receive) -> None:
         """Pass the answer on until it ends, breaks, or the client leaves."""
@@ -194,14 +200,21 @@ class _Client:
                         await self._start(step)
                     case Idle():
                         await self._keep_alive()
-                    case Ended() | Failed():
+                    case Ended() | Failed() if not await self._is_asked_again(step):
                         await self._end(b"".join(data), *self._exchange.outcome(step))
                         return
-            if data:
-                await self._write(data[0] if len(data) == 1 else b"".join(data))
+            await self._write(data)
+
+    async def _is_asked_again(self, step: Ended | Failed) -> bool:
+        if self._is_gone or isinstance(step, Ended) or not await self._relay.repeat(self._exchange, step):
+            return False
+        if self._is_gone:  # while the call was sent again
+            await self._answer.cancel("client_gone")
+        return True
 
     async def _start(self, step: Started) -> None:
         head = self._exchange.started(step)
+        failpoint("edge.started")
         if self.status == 0:
             await self._send_head(head.content_type.encode("latin-1"), head.body_bytes)
 
@@ -220,10 +233,14 @@ class _Client:
         self.first_byte_at = time.perf_counter()
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
-    async def _write(self, data: bytes) -> None:
-        """Write to the client; only when it has taken the bytes is their credit given back."""
+    async def _write(self, parts: list[bytes]) -> None:
+        """Write to the client, if there is anything; only when it has taken the bytes is their credit given back."""
+        if not parts:
+            return
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
         self._is_between_events = data.endswith(b"\n\n")
         await self._send_body(data, more=True)
+        failpoint("edge.first_byte")
         await self._answer.consumed(len(data))
 
     async def _send_body(self, data: bytes, *, more: bool) -> None:
@@ -238,7 +255,9 @@ class _Client:
             if self.status == 0:
                 await self._send_error(Internal("internal_error"), may_be_billed)
                 return
+            failpoint("edge.ended")
             await self._send_body(data + DONE if self._is_stream else data, more=False)
+            failpoint("edge.done")
             return
         if self.status == 0:
             await self._send_error(error, may_be_billed)

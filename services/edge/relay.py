@@ -1,5 +1,8 @@
 """The use case: verify → reserve → open → answer → settled. Knows no HTTP.
 
+A call whose dispatcher fell silent before anything of an answer was seen is sent to another one, once. The hold is fenced first:
+should the former dispatcher still live, billing refuses whatever it says of the hold.
+
 Every hold that is made here ends: before a dispatcher has accepted, this module voids it; after that the dispatcher settles, and
 when it does not confirm in time this module sends the same claim as the second witness. Should this process die, the
 hold's lease ends. The first commit wins, whoever sent it.
@@ -8,7 +11,7 @@ hold's lease ends. The first commit wins, whoever sent it.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from uuid import UUID
 
 import msgspec
@@ -19,10 +22,14 @@ from services.edge.settings import EdgeSettings
 from shared.bus import Answer, Bus, Callers
 from shared.contracts import auth, billing, dispatcher
 from shared.errors import Forbidden, Internal, RelayError, Unavailable, UpstreamTimeout, from_body
+from shared.failpoints import failpoint
+from shared.patience import until_done
 from shared.settlement import settle
 from shared.stream.actions import Confirmed, Ended, Failed, Failure, Started
 
 LEASE_TRIES = 2
+CLIENT_REASONS = frozenset({"client_gone", "client_stalled"})
+REPEATABLE = frozenset({Failure.NO_ACCEPT, Failure.PEER_LOST, Failure.GAP})
 ENDINGS_MAX = 10_000  # holds whose end is not confirmed yet; beyond, billing is too far behind to begin more
 
 log = logging.getLogger(__name__)
@@ -34,24 +41,40 @@ _decode_head = msgspec.msgpack.Decoder(dispatcher.AnswerHead).decode
 class Exchange:
     """One admitted request and its answer."""
 
-    def __init__(self, request_id: UUID, lease_id: str, call: dispatcher.ChatCall, answer: Answer) -> None:
+    def __init__(
+        self, request_id: UUID, lease_id: str, call: dispatcher.ChatCall, body: bytes, answer: Answer
+    ) -> None:
         self.request_id = request_id
         self.lease_id = lease_id
         self.call = call
+        self.body = body  # until the answer begins: it may have to be sent again
         self.answer = answer
+        self.fence = 0  # attempts below it can end the hold no more
         self.is_accepted = False  # the head of a good answer was seen
+        self.is_failed = False  # there was no complete answer, whatever the dispatcher believes
         self.cut: RelayError | None = None  # set when this side ends the answer, for what the client is told
         self.words: dispatcher.AnswerTail | None = None  # the last word on the answer, once it has come
         self.deadline: asyncio.TimerHandle | None = None
 
+    @property
+    def attempt(self) -> int:
+        """The number that this side's claims on the hold carry."""
+        return max(self.answer.machine.attempt, self.fence)
+
+    def may_repeat(self, failed: Failed) -> bool:
+        """Return whether the call may be sent to another dispatcher: once, and only if nothing can have reached the client."""
+        return failed.reason in REPEATABLE and not self.is_accepted and self.fence == 0 and self.cut is None
+
     def started(self, event: Started) -> dispatcher.AnswerHead:
         """Take the head of the answer."""
         self.is_accepted = True
+        self.body = b""
         return _decode_head(event.head)
 
     def outcome(self, event: Ended | Failed) -> tuple[RelayError | None, bool]:
         """Return the error that ended the answer, None if it is complete, and whether an attempt can have been billed."""
         if isinstance(event, Failed):
+            self.is_failed = True
             return self._failure(event), event.has_accept
         self.words = words = _decode_tail(event.tail)
         return (None if words.error is None else from_body(words.error)), words.may_be_billed
@@ -92,8 +115,10 @@ class Relay:
             raise Forbidden("model_not_allowed", param="model", model=request.model)
         if len(self._endings) >= ENDINGS_MAX:
             raise Unavailable("overloaded", retry_after_seconds=1)
+        failpoint("edge.authenticated")
         bound = input_tokens_bound(len(body), request)
         hold, lease_id = await self._reserve(request_id, principal, request, body, bound)
+        failpoint("edge.reserved")
         call = dispatcher.ChatCall(
             account_id=principal.account_id,
             model=request.model,
@@ -105,22 +130,40 @@ class Relay:
             deadline_seconds=self._settings.request_seconds_max,
         )
         try:
-            answer = await self._callers.open(
-                request_id=request_id.hex,
-                head=_encode(call),
-                body=body,
-                deadline_seconds=self._settings.request_seconds_max,
-            )
+            answer = await self._send(request_id, call, body)
         except BaseException:
             self._void(request_id, principal.account_id, "not_opened")
             raise
-        exchange = Exchange(request_id, lease_id, call, answer)
+        failpoint("edge.opened")
+        exchange = Exchange(request_id, lease_id, call, body, answer)
         self._exchanges[request_id] = exchange
         late = UpstreamTimeout("deadline_exceeded", limit_seconds=round(call.deadline_seconds))
         exchange.deadline = asyncio.get_running_loop().call_later(
             call.deadline_seconds, self._cut, exchange, late, "deadline"
         )
         return exchange
+
+    async def repeat(self, exchange: Exchange, failed: Failed) -> bool:
+        """Send the call to another dispatcher if that can do no harm; return whether its new `answer` is to be read."""
+        if not exchange.may_repeat(failed) or not self._callers.take_reopen():
+            return False
+        exchange.fence = failed.attempt + 1
+        fence = billing.Fence(
+            request_id=str(exchange.request_id), account_id=exchange.call.account_id, attempt=exchange.fence
+        )
+        try:
+            fenced = await self._bus.call(billing.FENCE, fence)
+            if not fenced.is_held or exchange.cut is not None:
+                return False
+            exchange.answer = await self._send(
+                exchange.request_id, exchange.call, exchange.body, first_attempt=exchange.fence
+            )
+        except RelayError as error:
+            log.warning("a call could not be sent again: %s", error.code)
+            return False
+        details = {"request_id": str(exchange.request_id), "reason": failed.reason}
+        log.warning("a dispatcher was lost before it answered; another one is asked", extra=details)
+        return True
 
     def close(self, exchange: Exchange) -> None:
         """Forget an exchange whose answer is over or was given up; its hold is seen to its end without it."""
@@ -134,14 +177,28 @@ class Relay:
         for exchange in list(self._exchanges.values()):
             self._cut(exchange, error, "edge_stops")
 
-    async def finish(self, *, timeout_seconds: float) -> None:
-        """Wait until every hold has been seen to its end, for at most `timeout_seconds`; what is left expires."""
-        if self._endings:
-            _, left = await asyncio.wait(self._endings, timeout=timeout_seconds)
-            if left:
-                log.error("holds are left to their lease", extra={"holds": len(left)})
-        if not self._endings and not self._exchanges:
+    async def finish(self, patience: Awaitable[None]) -> None:
+        """Wait until every hold has been seen to its end, or `patience` ends; what is left goes to the spill, or expires."""
+        await until_done(self._endings, patience)
+        left = list(self._endings)
+        for ending in left:
+            ending.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        if left:
+            log.error("holds are left to the spill, or to their lease", extra={"holds": len(left)})
+        elif not self._exchanges:
             await self.lease.end()
+
+    async def _send(
+        self, request_id: UUID, call: dispatcher.ChatCall, body: bytes, first_attempt: int = 1
+    ) -> Answer:
+        return await self._callers.open(
+            request_id=request_id.hex,
+            head=_encode(call),
+            body=body,
+            deadline_seconds=call.deadline_seconds,
+            first_attempt=first_attempt,
+        )
 
     async def _reserve(
         self, request_id: UUID, principal: auth.Principal, request: ChatRequest, body: bytes, bound: int
@@ -183,7 +240,13 @@ class Relay:
         await settle(self._bus, claim)
 
     async def _see_settled(self, exchange: Exchange) -> None:
-        settlement = await exchange.answer.settlement
+        try:
+            settlement = await exchange.answer.settlement
+        except asyncio.CancelledError:
+            # There is no time to wait for the dispatcher's word. What END has said is known, and goes at least to the spill.
+            if exchange.words is not None:
+                await settle(self._bus, _claim_of(exchange, exchange.words), patience_seconds=0)
+            raise
         words = exchange.words
         if isinstance(settlement, Confirmed):
             if settlement.tail:
@@ -191,33 +254,7 @@ class Relay:
             log.warning("a dispatcher left a hold to us", extra={"request_id": str(exchange.request_id)})
         elif settlement.tail is not None:
             words = _decode_tail(settlement.tail)
-        if words is None:
-            await self._end(self._claim_of_the_lost(exchange))
-        else:
-            await self._end(self._void_of(exchange) if words.claim is None else _as_witness(words.claim))
-
-    def _claim_of_the_lost(self, exchange: Exchange) -> billing.Settle | billing.Void:
-        """Return the claim for a call whose dispatcher is lost: rule C8, or nothing when no answer ever began."""
-        if not exchange.is_accepted:
-            return self._void_of(exchange)
-        call = exchange.call
-        return billing.Settle(
-            request_id=str(exchange.request_id),
-            account_id=call.account_id,
-            attempt=exchange.answer.machine.attempt,
-            outcome="platform_failed",
-            is_upstream_accepted=True,
-            input_tokens_bound=call.input_tokens_bound,
-            output_tokens_bound=call.output_tokens_granted * call.choices,
-            witness="edge",
-        )
-
-    def _void_of(self, exchange: Exchange) -> billing.Void:
-        return billing.Void(
-            request_id=str(exchange.request_id),
-            account_id=exchange.call.account_id,
-            reason="not_accepted_upstream",
-        )
+        await self._end(_claim_of_the_lost(exchange) if words is None else _claim_of(exchange, words))
 
     def _on_lease_ended(self, lease_id: str) -> None:
         for exchange in list(self._exchanges.values()):
@@ -234,5 +271,37 @@ class Relay:
         task.add_done_callback(self._endings.discard)
 
 
-def _as_witness(claim: billing.Settle) -> billing.Settle:
-    return msgspec.structs.replace(claim, witness="edge")
+def _claim_of_the_lost(exchange: Exchange) -> billing.Settle | billing.Void:
+    """Return the claim for a call whose dispatcher is lost: rule C8, or nothing when no answer ever began."""
+    if not exchange.is_accepted:
+        return _void_of(exchange)
+    call = exchange.call
+    return billing.Settle(
+        request_id=str(exchange.request_id),
+        account_id=call.account_id,
+        attempt=exchange.attempt,
+        outcome="platform_failed",
+        is_upstream_accepted=True,
+        input_tokens_bound=call.input_tokens_bound,
+        output_tokens_bound=call.output_tokens_granted * call.choices,
+        witness="edge",
+    )
+
+
+def _void_of(exchange: Exchange) -> billing.Void:
+    return billing.Void(
+        request_id=str(exchange.request_id),
+        account_id=exchange.call.account_id,
+        reason="not_accepted_upstream",
+        attempt=exchange.attempt,
+    )
+
+
+def _claim_of(exchange: Exchange, words: dispatcher.AnswerTail) -> billing.Settle | billing.Void:
+    """Return the dispatcher's claim as this side saw it: an answer that broke between the two is not charged as complete."""
+    claim = words.claim
+    if claim is None:
+        return _void_of(exchange)
+    is_ours = exchange.is_failed and exchange.answer.cancel_reason not in CLIENT_REASONS
+    outcome = "platform_failed" if is_ours and claim.outcome == "completed" else claim.outcome
+    return msgspec.structs.replace(claim, witness="edge", outcome=outcome)

@@ -4,5 +4,17 @@ from shared.bus.bus import Bus
 from shared.bus.callees import Attempt, Callees
 from shared.bus.callers import Answer, Callers, Idle
 from shared.bus.link import MESSAGE_BYTES_MAX, Link, Message
+from shared.bus.work import Worker
 
-__all__ = ["MESSAGE_BYTES_MAX", "Answer", "Attempt", "Bus", "Callees", "Callers", "Idle", "Link", "Message"]
+__all__ = [
+    "MESSAGE_BYTES_MAX",
+    "Answer",
+    "Attempt",
+    "Bus",
+    "Callees",
+    "Callers",
+    "Idle",
+    "Link",
+    "Message",
+    "Worker",
+]

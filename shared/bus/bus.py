@@ -14,7 +14,8 @@ import msgspec
 from nats.aio.subscription import Subscription
 
 from shared.bus.link import MESSAGE_BYTES_MAX, Link, Message
-from shared.contracts.call import Call, Event, M, Q, R
+from shared.bus.work import store
+from shared.contracts.call import Call, Event, M, Q, R, WorkQueue
 from shared.errors import ErrorBody, Internal, RelayError, Unavailable, from_body
 from shared.settings import Settings
 
@@ -87,6 +88,13 @@ class Bus:
     async def publish(self, event: Event[M], message: M) -> None:
         """Tell `message` to whoever listens at this moment. Raises: Unavailable when the bus is away."""
         await self.control.publish(event.subject, _encoder.encode(message))
+
+    async def store(self, queue: WorkQueue[M], message: M) -> None:
+        """Leave `message` to the owner of `queue`; it is on JetStream's disk then, and outlives both. Repeats are harmless.
+
+        Raises: Unavailable when that is not known.
+        """
+        await store(self.control, queue, _encoder.encode(message))
 
     async def serve(self, call: Call[Q, R], handler: Callable[[Q], Awaitable[R]]) -> None:
         """Answer `call` with `handler`, sharing the work with the other replicas; each call is a task of its own.

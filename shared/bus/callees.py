@@ -13,7 +13,18 @@ from shared.bus.endpoint import Endpoint, unix_ms
 from shared.bus.link import Message
 from shared.contracts import dispatcher
 from shared.contracts.call import DISPATCHER
-from shared.stream.actions import BodyReady, CalleeAction, Cancelled, Closed, Send, Writable
+from shared.failpoints import failpoint
+from shared.patience import until_done
+from shared.stream.actions import (
+    BodyReady,
+    CalleeAction,
+    Cancelled,
+    Closed,
+    Delivered,
+    Send,
+    Undelivered,
+    Writable,
+)
 from shared.stream.callee import CalleeStream, is_expired, refusal
 from shared.stream.frames import Frame, FrameError, Open, decode
 
@@ -39,6 +50,7 @@ class Attempt:
         self.is_finished = False
         self.body: asyncio.Future[bytes] = loop.create_future()
         self.cancelled: asyncio.Future[str] = loop.create_future()
+        self.delivery: asyncio.Future[str | None] = loop.create_future()
         self._callees = callees
         self._writable: asyncio.Future[None] | None = None
 
@@ -63,8 +75,13 @@ class Attempt:
             start = end
 
     async def end(self, tail: bytes) -> None:
-        """Say how the answer ended; it is complete unless the call was cancelled."""
-        await self._callees.perform(self, self.machine.end(tail))
+        """Say how the answer ended; it is complete unless the call was cancelled.
+
+        `delivery` is then done as soon as the edge has all of it, with None, or else with the reason why it has not. The body of
+        the call is forgotten: a settlement may wait for long.
+        """
+        self._callees.release_body(self)
+        await self._callees.perform(self, self.machine.end(tail, self._callees.now()))
 
     async def finish(self, tail: bytes) -> None:
         """Say how the call was settled; the last word."""
@@ -122,6 +139,7 @@ class Callees(Endpoint):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._leave_queue()
         serving = list(self._serving)
         for task in serving:
             task.cancel()
@@ -140,16 +158,14 @@ class Callees(Endpoint):
         )
         await self._link.flush()
 
-    async def drain(self, *, timeout_seconds: float) -> int:
-        """Take no new calls; let the running ones end for at most `timeout_seconds`, then cut them, which ends in 10 s.
+    async def drain(self, patience: Awaitable[None]) -> int:
+        """Take no new calls; let the running ones end until `patience` does, then cut them, which ends in 10 s.
 
         Return how many were cut.
         """
         self._is_draining = True
-        if self._queue is not None:
-            await self._link.end(self._queue)
-        if self._serving:
-            await asyncio.wait(self._serving, timeout=timeout_seconds)
+        await self._leave_queue()
+        await until_done(self._serving, patience)
         cut = list(self._serving)
         for attempts in list(self._attempts.values()):
             for attempt in list(attempts):
@@ -157,6 +173,17 @@ class Callees(Endpoint):
         if cut:
             await asyncio.wait(cut, timeout=LAST_WORDS_SECONDS)
         return len(cut)
+
+    def release_body(self, attempt: Attempt) -> None:
+        """Forget the body of a call, and carry its bytes no more."""
+        attempt.body = asyncio.get_running_loop().create_future()
+        self._body_bytes -= attempt.body_bytes
+        attempt.body_bytes = 0
+
+    async def _leave_queue(self) -> None:
+        if self._queue is not None:
+            queue, self._queue = self._queue, None
+            await self._link.end(queue)
 
     async def perform(self, attempt: Attempt, actions: list[CalleeAction]) -> None:
         """Do what the machine of `attempt` asks, in order."""
@@ -167,12 +194,10 @@ class Callees(Endpoint):
                     await self.send(action.peer, attempt.request_id, action.frame)
                 case Writable():
                     attempt.wake()
-                case BodyReady():
-                    _resolve(attempt.body, action.body)
-                case Cancelled():
-                    _resolve(attempt.cancelled, action.reason)
                 case Closed():
                     self._drop(attempt)
+                case _:
+                    _tell(attempt, action)
 
     async def on_frame(self, request_id: str, frame: Frame) -> None:
         """Take a frame of an edge."""
@@ -233,6 +258,7 @@ class Callees(Endpoint):
         return None
 
     async def _accept(self, opening: Open, number: int, wall: int) -> None:
+        failpoint("dispatcher.opened")
         now = self.now()
         machine = CalleeStream(
             opening, attempt=number, callee=self.id, body_window=BODY_WINDOW_BYTES, now=now, unix_ms=wall
@@ -250,7 +276,7 @@ class Callees(Endpoint):
         try:
             await self._serve(attempt)
         finally:
-            self._body_bytes -= attempt.body_bytes
+            self.release_body(attempt)
             if not attempt.is_finished:
                 self._drop(attempt)
 
@@ -261,6 +287,18 @@ class Callees(Endpoint):
             return
         self._attempts.pop(attempt.request_id, None)
         self._peers.detach(attempt.machine.caller, attempt.request_id)
+
+
+def _tell(attempt: Attempt, action: BodyReady | Cancelled | Delivered | Undelivered) -> None:
+    match action:
+        case BodyReady():
+            _resolve(attempt.body, action.body)
+        case Cancelled():
+            _resolve(attempt.cancelled, action.reason)
+        case Delivered():
+            _resolve(attempt.delivery, None)
+        case Undelivered():
+            _resolve(attempt.delivery, action.reason)
 
 
 def _resolve(future: asyncio.Future[T], value: T) -> None:

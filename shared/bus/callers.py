@@ -45,6 +45,7 @@ class Answer:
         self.request_id = request_id
         self.machine = machine
         self.callee: str | None = None
+        self.cancel_reason: str | None = None  # why this side gave the call up, if it did
         self.settlement: asyncio.Future[Confirmed | Unconfirmed] = asyncio.get_running_loop().create_future()
         self._callers = callers
         self._events: deque[AnswerEvent] = deque()
@@ -68,7 +69,10 @@ class Answer:
 
     async def cancel(self, reason: str) -> None:
         """Give the call up: upstream is told. The outcome Failed follows unless there is one already."""
-        await self._callers.perform(self, self.machine.cancel(reason, self._callers.now()))
+        actions = self.machine.cancel(reason, self._callers.now())
+        if actions:
+            self.cancel_reason = reason
+        await self._callers.perform(self, actions)
 
     def push(self, event: AnswerEvent) -> None:
         """Hand an event to whoever waits in `next`."""
@@ -97,8 +101,16 @@ class Callers(Endpoint):
         """How many calls have not ended, their settlement included."""
         return len(self._answers)
 
-    async def open(self, *, request_id: str, head: bytes, body: bytes, deadline_seconds: float) -> Answer:
-        """Send a call to any dispatcher. `request_id` is 32 hexadecimal digits, used once."""
+    async def open(
+        self, *, request_id: str, head: bytes, body: bytes, deadline_seconds: float, first_attempt: int = 1
+    ) -> Answer:
+        """Send a call to any dispatcher. `request_id` is 32 hexadecimal digits.
+
+        It is used once, or again with a higher `first_attempt` after the former answer has failed, which then counts no more: a
+        dispatcher that still works on it is told so as soon as it speaks.
+        """
+        if (former := self._answers.get(request_id)) is not None:
+            self._drop(former)
         self._reopens = min(REOPEN_BURST, self._reopens + REOPEN_SHARE)
         wall = unix_ms()
         call = Call(
@@ -109,7 +121,10 @@ class Callers(Endpoint):
             deadline_unix_ms=wall + int(deadline_seconds * 1000),
         )
         machine = CallerStream(
-            call, window=window_bytes(len(self._answers) + 1), may_reopen=self._take_reopen
+            call,
+            window=window_bytes(len(self._answers) + 1),
+            may_reopen=self.take_reopen,
+            first_attempt=first_attempt,
         )
         answer = Answer(self, machine, request_id)
         self._answers[request_id] = answer
@@ -184,11 +199,14 @@ class Callers(Endpoint):
             await self.perform(answer, answer.machine.no_responders(self.now()))
 
     def _drop(self, answer: Answer) -> None:
-        self._answers.pop(answer.request_id, None)
+        if self._answers.get(answer.request_id) is not answer:
+            return
+        del self._answers[answer.request_id]
         if answer.callee is not None:
             self._peers.detach(answer.callee, answer.request_id)
 
-    def _take_reopen(self) -> bool:
+    def take_reopen(self) -> bool:
+        """Take one further attempt from the budget of this process; return whether there was one."""
         if self._reopens < 1:
             return False
         self._reopens -= 1

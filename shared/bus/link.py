@@ -92,14 +92,25 @@ class Link:
                 log.warning("the last messages may not have been sent: %s", type(error).__name__)
         await self._client.close()
 
+    def inbox(self, name: str) -> str:
+        """Return a subject of this connection alone, for answers that come as more than one message or under other subjects."""
+        return f"{self._inbox}.{name}.all"
+
     def on_reconnected(self, callback: Callable[[], Awaitable[None]]) -> None:
         """Call `callback` each time the connection is back after it was lost."""
         self._reconnected.append(callback)
 
     async def publish(
-        self, subject: str, payload: bytes, *, reply: str = "", error: bool = False, is_lazy: bool = False
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        reply: str = "",
+        error: bool = False,
+        is_lazy: bool = False,
+        message_id: str = "",
     ) -> None:
-        """Hand a message to the connection; a lazy one may wait 2 ms for company.
+        """Hand a message to the connection; a lazy one may wait 2 ms for company. JetStream knows a repeat by `message_id`.
 
         Raises: Unavailable when the bus is away, Internal when the message is too large.
         """
@@ -113,7 +124,9 @@ class Link:
             if is_lazy:
                 await self._client.publish_lazily(subject, payload)
             else:
-                headers = {"Relay-Error": "1"} if error else None
+                headers = (
+                    {"Relay-Error": "1"} if error else {"Nats-Msg-Id": message_id} if message_id else None
+                )
                 await self._client.publish(subject, payload, reply=reply, headers=headers)
         except nats_errors.Error as failure:
             raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS") from failure
@@ -165,7 +178,9 @@ class Link:
         except nats_errors.Error as error:
             raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS") from error
 
-    async def request(self, subject: str, payload: bytes, *, timeout_seconds: float, part: str) -> Message:
+    async def request(
+        self, subject: str, payload: bytes, *, timeout_seconds: float, part: str, message_id: str = ""
+    ) -> Message:
         """Return the answer, which may be marked unanswered. Raises: Unavailable when none came in time."""
         self._asked += 1
         inbox = f"{self._inbox}.{self._asked}"
@@ -174,7 +189,7 @@ class Link:
         self._waiting[inbox] = future
         timer = loop.call_later(timeout_seconds, _expire, future)
         try:
-            await self.publish(subject, payload, reply=inbox)
+            await self.publish(subject, payload, reply=inbox, message_id=message_id)
             return await future
         except TimeoutError as error:
             raise Unavailable("service_unavailable", retry_after_seconds=2, part=part) from error

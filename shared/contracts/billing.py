@@ -1,10 +1,10 @@
 """What `billing` answers: holds and their ends, leases, credit, prices, and its own copy of who may spend."""
 
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 
-from shared.contracts.call import AUTH, BILLING, DISPATCHER, EDGE, OPERATOR, Call, Empty, Event
+from shared.contracts.call import AUTH, BILLING, DISPATCHER, EDGE, OPERATOR, Call, Empty, Event, WorkQueue
 
 Outcome = Literal["completed", "client_gone", "upstream_failed", "refused", "platform_failed"]
 AbortPolicy = Literal["estimate", "no_bill"]
@@ -51,6 +51,20 @@ class Extended(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens_bound: int
 
 
+class Fence(msgspec.Struct, frozen=True, kw_only=True):
+    """From now on only attempt `attempt` or a later one may extend, settle or void the hold. A repeat changes nothing."""
+
+    request_id: str
+    account_id: str
+    attempt: int
+
+
+class Fenced(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the hold is live with the fence around it; False when it had ended before, or is unknown: there is no fence then."""
+
+    is_held: bool
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Units of one call. `input_tokens` is the whole prompt, cache reads and writes included; output includes reasoning."""
 
@@ -83,11 +97,38 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Void(msgspec.Struct, frozen=True, kw_only=True):
-    """End a hold without a charge; an unknown id leaves a tombstone, so that a late reserve cannot revive it."""
+    """End a hold without a charge; an unknown id leaves a tombstone, so that a late reserve cannot revive it.
+
+    `attempt` is whose word it is; 0 speaks for the request as long as nothing was fenced.
+    """
 
     request_id: str
     account_id: str
     reason: str
+    attempt: int = 0
+
+
+class Spilled(msgspec.Struct, frozen=True, kw_only=True):
+    """A claim that billing has not confirmed, and that waits for it on disk: a settlement or a void, never both."""
+
+    settle: Settle | None = None
+    void: Void | None = None
+
+    def __post_init__(self) -> None:
+        if (self.settle is None) == (self.void is None):
+            raise ValueError("one claim is spilled at a time")
+
+    @classmethod
+    def of(cls, claim: Settle | Void) -> Self:
+        """Return `claim` as it is spilled."""
+        return cls(void=claim) if isinstance(claim, Void) else cls(settle=claim)
+
+    @property
+    def claim(self) -> Settle | Void:
+        """The claim that it is."""
+        claim = self.settle or self.void
+        assert claim is not None
+        return claim
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +145,10 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
-    """`remaining_seconds` on PostgreSQL's clock; an ended lease is never revived, its edge takes a new one."""
+    """`remaining_seconds` on PostgreSQL's clock. Renewing revives a lease that has lapsed, but never one that has ended.
+
+    The edge of an ended lease takes a new one.
+    """
 
     is_live: bool
     remaining_seconds: float = 0.0
@@ -250,8 +294,17 @@ class PriceChanged(msgspec.Struct, frozen=True, kw_only=True):
 
 RESERVE = Call("billing.reserve", Reserve, Hold, owner=BILLING, callers=(EDGE,), timeout_seconds=2.0)
 EXTEND = Call("billing.extend", Extend, Extended, owner=BILLING, callers=(DISPATCHER,), timeout_seconds=2.0)
+FENCE = Call("billing.fence", Fence, Fenced, owner=BILLING, callers=(EDGE,), timeout_seconds=2.0)
 SETTLE = Call("billing.settle", Settle, Ended, owner=BILLING, callers=(DISPATCHER, EDGE))
 VOID = Call("billing.void", Void, Ended, owner=BILLING, callers=(EDGE, DISPATCHER))
+SPILL = WorkQueue(
+    "billing.spill",
+    Spilled,
+    owner=BILLING,
+    senders=(DISPATCHER, EDGE),
+    stream="RELAY_SPILL",
+    bytes_max=256 * 1024 * 1024,  # some half a million claims
+)
 RENEW_LEASE = Call("billing.lease.renew", Lease, LeaseState, owner=BILLING, callers=(EDGE,))
 END_LEASE = Call("billing.lease.end", Lease, LeaseState, owner=BILLING, callers=(EDGE,))
 PUT_ACCOUNT = Call("billing.account.put", PutAccount, Empty, owner=BILLING, callers=(AUTH,))

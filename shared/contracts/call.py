@@ -1,8 +1,8 @@
 """What binds a subject to its message types, and to who may use it.
 
-A `Call` is a question with one answer, an `Event` is told to whoever listens, a `Channel` carries raw frames. The NATS
-permissions of every service are derived from these declarations (`shared.contracts.permissions`), so a right exists only where
-a contract states it.
+A `Call` is a question with one answer, an `Event` is told to whoever listens, a `Channel` carries raw frames, a `WorkQueue` keeps
+messages on disk until they are done. The NATS permissions of every service are derived from these declarations
+(`shared.contracts.permissions`), so a right exists only where a contract states it.
 """
 
 from typing import Generic, TypeVar
@@ -112,3 +112,44 @@ class Channel:
     def subscribes(self, party: str) -> set[str]:
         """Return what this contract lets `party` hear."""
         return {self.pattern} if party == self.receiver else set()
+
+
+class WorkQueue(Generic[M]):
+    """Messages from `senders` on `subject`, kept in JetStream's stream `stream` until one replica of `owner` is done with each.
+
+    At most `bytes_max` bytes wait; what comes beyond them is not taken. The owner's rights name this stream and its one consumer
+    alone: no other party can read, remove or change what waits.
+    """
+
+    def __init__(
+        self,
+        subject: str,
+        message: type[M],
+        *,
+        owner: str,
+        senders: tuple[str, ...],
+        stream: str,
+        bytes_max: int,
+    ) -> None:
+        self.subject = subject
+        self.message = message
+        self.owner = owner
+        self.senders = senders
+        self.stream = stream
+        self.bytes_max = bytes_max
+        self.stream_subject = f"$JS.API.STREAM.CREATE.{stream}"
+        self.consumer_subject = f"$JS.API.CONSUMER.CREATE.{stream}.{owner}"
+        self.next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{owner}"
+
+    def publishes(self, party: str) -> set[str]:
+        """Return what this contract lets `party` publish: messages, or the owner's requests and words to JetStream."""
+        sent = {self.subject} if party in self.senders else set()
+        if party != self.owner:
+            return sent
+        # A message is acknowledged on the first of these; the second is the form that names domain and account as well (ADR-15).
+        acknowledged = {f"$JS.ACK.{self.stream}.{self.owner}.>", f"$JS.ACK.*.*.{self.stream}.{self.owner}.>"}
+        return sent | acknowledged | {self.stream_subject, self.consumer_subject, self.next_subject}
+
+    def subscribes(self, party: str) -> set[str]:
+        """Return what this contract lets `party` hear: nothing, since JetStream answers to an inbox."""
+        return set()

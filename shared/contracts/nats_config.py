@@ -1,6 +1,7 @@
 """The configuration of the NATS server: one user per party with the rights that the contracts give it.
 
-The same text serves the local stack, the tests and a deployment; `relay nats-config` prints it.
+The same text serves the local stack, the tests and a deployment; `relay nats-config` prints it. Where JetStream keeps its files is
+not in it: the server takes that from `--store_dir`, and a text cannot name it beside the flag.
 """
 
 import json
@@ -20,6 +21,14 @@ max_control_line: 4KB
 lame_duck_grace_period: "2s"
 lame_duck_duration: "30s"
 """
+_JETSTREAM = """\
+# What waits in a work queue is kept below the directory that --store_dir names; each message is on the disk before it counts.
+jetstream {
+  max_memory_store: 16MB
+  max_file_store: 1GB
+  sync_interval: always
+}
+"""
 
 
 def nats_config(passwords: Mapping[str, str]) -> str:
@@ -29,7 +38,7 @@ def nats_config(passwords: Mapping[str, str]) -> str:
     without a password: no party is ever let in without one.
     """
     users = ",\n".join(_user(party, passwords[party]) for party in PARTIES)
-    return f"{_LIMITS}authorization {{\n  users: [\n{users}\n  ]\n}}\n"
+    return f"{_LIMITS}{_JETSTREAM}authorization {{\n  users: [\n{users}\n  ]\n}}\n"
 
 
 def _user(party: str, password: str) -> str:

@@ -3,9 +3,9 @@
 import msgspec
 
 from shared.contracts import auth, billing, dispatcher
-from shared.contracts.call import PARTIES, Call, Channel, Event, inbox_of
+from shared.contracts.call import PARTIES, Call, Channel, Event, WorkQueue, inbox_of
 
-Contract = Call[msgspec.Struct, msgspec.Struct] | Event[msgspec.Struct] | Channel
+Contract = Call[msgspec.Struct, msgspec.Struct] | Event[msgspec.Struct] | Channel | WorkQueue[msgspec.Struct]
 
 
 class Rights(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +21,7 @@ def declarations() -> list[Contract]:
         value
         for module in (auth, billing, dispatcher)
         for value in vars(module).values()
-        if isinstance(value, Call | Event | Channel)
+        if isinstance(value, Call | Event | Channel | WorkQueue)
     ]
 
 

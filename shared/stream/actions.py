@@ -99,5 +99,15 @@ class Cancelled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str
 
 
+class Delivered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The caller has every byte of the complete answer, END included."""
+
+
+class Undelivered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """`reason` tells why the caller does not have the whole answer, or cannot be known to have it."""
+
+    reason: str
+
+
 CallerAction = Send | Opened | Started | Received | Ended | Failed | Confirmed | Unconfirmed | Closed
-CalleeAction = Send | BodyReady | Writable | Cancelled | Closed
+CalleeAction = Send | BodyReady | Writable | Cancelled | Delivered | Undelivered | Closed

@@ -11,7 +11,10 @@
                  │
                  │ end(): END, aborted if it was cancelled
                  ▼
-              ENDED       the application settles
+              ENDED       every frame acknowledged:                       Delivered
+                 │        it was cancelled, now or before; caller lost,
+                 │        newer attempt, or not acknowledged for 20 s:    Undelivered
+                 │        the application settles accordingly
                  │ finish(): FIN
                  ▼
               FINISHED    frames resent as asked, FIN each second until the caller's FIN or for 10 s
@@ -20,7 +23,8 @@
               CLOSED                                                      Closed
 
 The application calls `end` and then `finish` exactly once, also after Cancelled. After Cancelled there is no credit, what
-was sent is forgotten, and END says that the answer is not complete, so that the caller can never take it for whole.
+was sent is forgotten, and END says that the answer is not complete, so that the caller can never take it for whole. `end` is
+followed by exactly one of Delivered and Undelivered: what nobody received is not charged as complete.
 
 ACCEPT is the callee's commitment: as soon as the body is there it calls upstream. Against an ACCEPT that was lost, it is
 repeated until the caller shows by any frame that it listens to this attempt, and the attempt is given up after 5 s.
@@ -33,7 +37,16 @@ least until its own OPEN has expired (10 s at most, should the clocks differ), s
 
 import enum
 
-from shared.stream.actions import BodyReady, CalleeAction, Cancelled, Closed, Send, Writable
+from shared.stream.actions import (
+    BodyReady,
+    CalleeAction,
+    Cancelled,
+    Closed,
+    Delivered,
+    Send,
+    Undelivered,
+    Writable,
+)
 from shared.stream.flow import Inflow, Outflow
 from shared.stream.frames import (
     MAX_OPAQUE_BYTES,
@@ -57,6 +70,7 @@ from shared.stream.frames import (
 
 ACCEPT_REPEAT_SECONDS = 1.5
 UNCONFIRMED_SECONDS = 5.0
+DELIVERY_SECONDS = 20.0  # longer than a dead caller goes unnoticed
 FIN_REPEAT_SECONDS = 1.0
 LINGER_SECONDS = 10.0
 
@@ -93,7 +107,7 @@ class CalleeStream:
         self._callee = callee
         self._tag = callee_tag(callee)
         self._state = _State.RUNNING
-        self._is_cancelled = False
+        self._cancel_reason: str | None = None
         self._body_bytes = opening.body_bytes
         self._body_parts: list[bytes] | None = [opening.body]
         self._inflow = Inflow(BodyCredit, window=body_window, now=now, offset=len(opening.body))
@@ -104,6 +118,7 @@ class CalleeStream:
         self._fin: Fin | None = None
         self._fin_at = now
         self._is_released = False
+        self._delivery_until: float | None = None  # set while END is on its way
         validity_seconds = (opening.valid_until_unix_ms - unix_ms) / 1000
         self._opens_until = now + min(validity_seconds, LINGER_SECONDS)
         self._closes_at = self._opens_until
@@ -134,14 +149,17 @@ class CalleeStream:
             return []
         return [Send(peer=self.caller, frame=self._outflow.push(data))]
 
-    def end(self, tail: bytes) -> list[CalleeAction]:
+    def end(self, tail: bytes, now: float) -> list[CalleeAction]:
         """Send END with the opaque outcome, at most 64 KiB. The answer is complete unless the attempt was cancelled."""
         assert self._state is _State.RUNNING, "ended twice"
         assert len(tail) <= MAX_OPAQUE_BYTES, "the tail is too long"
         self._state = _State.ENDED
         self._body_parts = None
-        end = End(tail=tail, total_bytes=self._outflow.offset, is_aborted=self._is_cancelled)
-        return [self._publish(self._outflow.push_control(end))]
+        self._delivery_until = now + DELIVERY_SECONDS
+        reason = self._cancel_reason
+        end = End(tail=tail, total_bytes=self._outflow.offset, is_aborted=reason is not None)
+        sent = self._publish(self._outflow.push_control(end))
+        return [sent] if reason is None else [sent, *self._undelivered(reason)]
 
     def finish(self, tail: bytes, now: float) -> list[CalleeAction]:
         """Send FIN with the opaque word on the settlement, at most 64 KiB; what is kept is dropped within 10 s."""
@@ -174,13 +192,13 @@ class CalleeStream:
                 return []
             actions = self._repeat_fin(now)
         else:
-            actions = [*self._tick_accept(now), *self._tick_body(now)]
+            actions = [*self._tick_accept(now), *self._tick_body(now), *self._tick_delivery(now)]
         probes = self._outflow.tick(now, has_more=self._is_answering)
         return [*actions, *self._publish_all(probes)]
 
     def peer_lost(self, now: float) -> list[CalleeAction]:
         """Give the attempt up: the caller's process is gone, or does not know this request."""
-        return self.abort("peer_lost")
+        return [*self.abort("peer_lost"), *self._undelivered("peer_lost")]
 
     def abort(self, reason: str) -> list[CalleeAction]:
         """Give the attempt up for a reason of this process, such as a drain; END will say that it is not complete.
@@ -189,7 +207,7 @@ class CalleeStream:
         """
         if not self._is_answering:
             return []
-        self._is_cancelled = True
+        self._cancel_reason = reason
         self._body_parts = None
         self._outflow.abandon()
         return [Cancelled(reason=reason)]
@@ -199,7 +217,7 @@ class CalleeStream:
         if self._state is _State.CLOSED:
             return []
         actions: list[CalleeAction] = []
-        if not self._is_confirmed and not self._is_cancelled:
+        if not self._is_confirmed and self._cancel_reason is None:
             actions.append(self._send_accept(now))
         if self._is_receiving:
             actions.append(self._send(self._inflow.demand(now)))
@@ -210,7 +228,7 @@ class CalleeStream:
 
     @property
     def _is_answering(self) -> bool:
-        return self._state is _State.RUNNING and not self._is_cancelled
+        return self._state is _State.RUNNING and self._cancel_reason is None
 
     @property
     def _is_receiving(self) -> bool:
@@ -218,7 +236,7 @@ class CalleeStream:
 
     def _handle_open(self, frame: Frame, now: float) -> list[CalleeAction]:
         if frame.attempt > self.attempt:
-            return self.abort("superseded")
+            return [*self.abort("superseded"), *self._undelivered("superseded")]
         if frame.attempt < self.attempt:
             return []
         if self._state is _State.FINISHED:
@@ -230,6 +248,9 @@ class CalleeStream:
         match content:
             case Credit():
                 has_more = self._outflow.acknowledge(content.received_seq, content.limit)
+                if self._delivery_until is not None and self._outflow.is_acknowledged:
+                    self._delivery_until = None
+                    return [Delivered()]
                 return [Writable()] if has_more and self._is_answering else []
             case Nack():
                 return self._publish_all(self._outflow.resend(content.first_missing_seq))
@@ -269,7 +290,8 @@ class CalleeStream:
             case _State.RUNNING:
                 return self.abort(cancel.reason)
             case _State.ENDED:
-                return self._publish_all(self._outflow.resend_newest())
+                resent = self._publish_all(self._outflow.resend_newest())
+                return [*resent, *self._undelivered(cancel.reason)]
             case _:
                 return [*self._publish_all(self._outflow.resend_newest()), *self._repeat_fin(now)]
 
@@ -289,6 +311,16 @@ class CalleeStream:
         if now - self._repeated_at >= ACCEPT_REPEAT_SECONDS:
             return [self._send_accept(now)]
         return []
+
+    def _tick_delivery(self, now: float) -> list[CalleeAction]:
+        is_late = self._delivery_until is not None and now >= self._delivery_until
+        return self._undelivered("unacknowledged") if is_late else []
+
+    def _undelivered(self, reason: str) -> list[CalleeAction]:
+        if self._delivery_until is None:
+            return []
+        self._delivery_until = None
+        return [Undelivered(reason=reason)]
 
     def _tick_body(self, now: float) -> list[CalleeAction]:
         if not self._is_receiving:

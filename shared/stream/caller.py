@@ -2,7 +2,7 @@
 
                  │ open(): OPEN to the queue
                  ▼
-    ┌──────── OPENING ◀─┐ BUSY, or no ACCEPT while the OPEN is valid:
+    ┌──────── OPENING ◀─┐ BUSY:
     │            │      └ attempt + 1, OPEN again, while the budget allows
     │            │ ACCEPT                                     Opened
     │            ▼
@@ -20,8 +20,9 @@ The application sees at most one Opened, then at most one Started and any number
 byte up to END was delivered; nothing that a callee or the bus does turns a cut answer into Ended.
 
 Fencing. The caller listens to one callee of one attempt: the first whose ACCEPT of the current attempt arrives. Whoever
-else accepts gets CANCEL, at most once a second, and its frames are dropped. A request that failed after ACCEPT is not
-opened again here: what to do is the application's choice, with a new machine and a higher `first_attempt`.
+else accepts gets CANCEL, at most once a second, and its frames are dropped. BUSY is a promise that nothing was begun; after
+silence or a loss nobody can know. Such a request is not opened again here: it is the application's choice to fence off what
+may still run, and to begin a new machine with a higher `first_attempt`.
 
 END outside its turn counts only when nothing can be lost by it: in LEAVING, for its tail, and when it says that the
 callee aborted, which is a failure.
@@ -71,7 +72,6 @@ CANCEL_REPEAT_SECONDS = 1.0
 CANCEL_SECONDS = 10.0
 SETTLE_SECONDS = 3.0
 MAX_OPENS = 4
-MAX_SILENT_OPENS = 2
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +119,6 @@ class CallerStream:
         self._outflow: Outflow | None = None
         self._unix_ms_at_zero = 0.0
         self._opens = 0
-        self._silent_opens = 0
         self._is_doubtful = False
         self._open_until = 0.0
         self._closes_at = 0.0
@@ -167,7 +166,7 @@ class CallerStream:
         """Do what time demands."""
         match self._state:
             case _State.OPENING:
-                return self._reopen_after_silence(now) if now >= self._open_until else []
+                return self._give_up_silence(now) if now >= self._open_until else []
             case _State.FLOWING:
                 return self._tick_flow(now)
             case _State.SETTLING | _State.LEAVING:
@@ -225,16 +224,13 @@ class CallerStream:
         )
         return [Send(peer=None, frame=encode(opening, attempt=self._attempt))]
 
-    def _reopen_after_silence(self, now: float) -> list[CallerAction]:
+    def _give_up_silence(self, now: float) -> list[CallerAction]:
         self._is_doubtful = True
-        self._silent_opens += 1
-        if self._silent_opens >= MAX_SILENT_OPENS:
-            return self._fail(Failure.NO_ACCEPT, now, SETTLE_SECONDS)
-        return self._reopen(Failure.NO_ACCEPT, now)
+        return self._fail(Failure.NO_ACCEPT, now, SETTLE_SECONDS)
 
-    def _reopen(self, reason: Failure, now: float) -> list[CallerAction]:
+    def _reopen(self, now: float) -> list[CallerAction]:
         if self._opens >= MAX_OPENS or not self._may_reopen():
-            return self._fail(reason, now, SETTLE_SECONDS)
+            return self._fail(Failure.BUSY, now, SETTLE_SECONDS)
         self._attempt += 1
         return self._open(now)
 
@@ -262,7 +258,7 @@ class CallerStream:
         content = frame.content
         is_open = frame.attempt == self._attempt and self._callee is None
         if isinstance(content, Busy) and is_open and self._state is _State.OPENING:
-            return self._reopen(Failure.BUSY, now)
+            return self._reopen(now)
         if isinstance(content, Accept):
             if is_open:
                 return self._accepted(content, frame.callee, now)
@@ -303,9 +299,11 @@ class CallerStream:
         acknowledgement = self._send(Credit(limit=self._inflow.limit, received_seq=frame.seq))
         if self._state is _State.FLOWING:
             return [acknowledgement, *self._fail(Failure.ABORTED, now, SETTLE_SECONDS)]
+        # CANCEL first: an answer that nobody wants must not count as delivered.
+        cancel = self._send_cancel(now)
         self._cancel = None
         self._closes_at = min(self._closes_at, now + SETTLE_SECONDS)
-        return [acknowledgement]
+        return [*cancel, acknowledgement]
 
     def _handle_control(self, frame: Frame, content: Content, now: float) -> list[CallerAction]:
         match content:

@@ -33,6 +33,11 @@ def extend(request_id: UUID, account_id: UUID, **other: Field) -> Command:
     return _command("extend", request_id, account_id) | {"attempt": 0} | other
 
 
+def fence(request_id: UUID, account_id: UUID, attempt: int) -> Command:
+    """A fence before `attempt`."""
+    return extend(request_id, account_id, attempt=attempt)
+
+
 def settle(request_id: UUID, account_id: UUID, **other: Field) -> Command:
     """A settlement of a complete request of 100 input and 50 output tokens, unless `other` says otherwise."""
     return _command("settle", request_id, account_id) | {
@@ -43,7 +48,7 @@ def settle(request_id: UUID, account_id: UUID, **other: Field) -> Command:
 
 
 def void(request_id: UUID, account_id: UUID, **other: Field) -> Command:
-    """A void because the client left."""
+    """A void because the client left, that names no attempt unless `other` does."""
     return _command("void", request_id, account_id) | {"reason": "client_gone"} | other
 
 
@@ -113,6 +118,20 @@ class Ledger:
             "SELECT posted_nano_usd, held_nano_usd FROM billing.account WHERE id = $1", account_id
         )
         return row["posted_nano_usd"], row["held_nano_usd"]
+
+    async def lapse(self, *lease_ids: str) -> None:
+        """Let the time of leases pass, a minute ago."""
+        await self.connection.execute(
+            "UPDATE billing.lease SET expires_at = clock_timestamp() - interval '1 minute' WHERE id = ANY ($1)",
+            list(lease_ids),
+        )
+
+    async def state(self, request_id: UUID) -> str:
+        """Return the state of a hold."""
+        state: str = await self.connection.fetchval(
+            "SELECT state::text FROM billing.hold WHERE id = $1", request_id
+        )
+        return state
 
     async def count(self, table: str) -> int:
         """Return how many rows a table of the ledger has."""

@@ -46,6 +46,7 @@ class Model:
     accounts: dict[str, Account] = field(default_factory=dict)
     suspended: set[str] = field(default_factory=set)
     revoked: set[str] = field(default_factory=set)
+    lapsed_leases: set[str] = field(default_factory=set)
     ended_leases: set[str] = field(default_factory=set)
     prices: dict[str, tuple[Price, int]] = field(default_factory=dict)  # with the output limit
     holds: dict[str, Hold] = field(default_factory=dict)
@@ -66,7 +67,9 @@ class Model:
                 return self._void(command, hold)
 
     def expire(self) -> int:
-        """Expire what is due; return how many holds that were."""
+        """End what has lapsed, and expire what is due; return how many holds that were."""
+        self.ended_leases |= self.lapsed_leases
+        self.lapsed_leases.clear()
         due = [
             hold
             for hold in self.holds.values()
@@ -76,6 +79,11 @@ class Model:
             self.accounts[hold.account_id].held -= hold.amount
             hold.state = "EXPIRED"
         return len(due)
+
+    def renew(self, lease_id: str) -> bool:
+        """Revive a lease unless it has ended; return whether it lives."""
+        self.lapsed_leases.discard(lease_id)
+        return lease_id not in self.ended_leases
 
     def _reserve(self, command: Command, hold: Hold | None) -> Result:
         if hold is not None:
@@ -111,7 +119,7 @@ class Model:
         return "ok", amount
 
     def _refusal(self, command: Command) -> str | None:
-        if command["lease_id"] in self.ended_leases:
+        if command["lease_id"] in self.ended_leases | self.lapsed_leases:
             return "lease_ended"
         if command["account_id"] in self.suspended:
             return "account_suspended"
@@ -143,7 +151,9 @@ class Model:
             return "stale_attempt", hold.amount
         assert hold.price is not None
         account = self.accounts[hold.account_id]
-        bound = max(hold.output_tokens_bound, _int(command, "output_tokens_bound"))
+        bound = hold.output_tokens_bound
+        if "output_tokens_bound" in command:  # otherwise it is a fence, and nothing more
+            bound = max(bound, _int(command, "output_tokens_bound"))
         amount = hold_nano_usd(hold.input_tokens_bound, bound, hold.price)
         if amount - hold.amount > account.available:
             return self._lack(account, amount), None
@@ -178,6 +188,8 @@ class Model:
             return "ok", 0
         if hold.state != "HELD":
             return "already", hold.charged
+        if (_int(command, "attempt") if "attempt" in command else 0) < hold.attempt:
+            return "stale_attempt", None
         self.accounts[hold.account_id].held -= hold.amount
         hold.state = "VOIDED"
         return "ok", 0

@@ -15,13 +15,15 @@ from services.billing.lane import Lane
 from services.billing.settings import BillingSettings
 from shared.bus import Bus
 from shared.contracts import billing
-from shared.contracts.call import BILLING, EDGE
+from shared.contracts.call import BILLING, EDGE, Call, Q, R
 from shared.db import Connection, connect
+from shared.errors import Unavailable
 from shared.ids import uuid7
 from shared.settings import Secret, Settings
 from tests.billing.bookkeeping import Ledger
 
 PATIENCE_SECONDS = 30.0  # how long anything may take before a test gives up on it
+LEASE_SECONDS = 2  # half of it is the pause between two looks that the reaper takes for an outage
 
 
 def lane_on(url: str) -> Lane:
@@ -37,11 +39,14 @@ def lane_on(url: str) -> Lane:
 
 @asynccontextmanager
 async def running(database_url: str, nats_url: str, **other: float) -> AsyncIterator[Starlette]:
-    """Run one replica of billing through its lifespan; `other` are its settings. It expires at once and drains for a while."""
+    """Run one replica of billing through its lifespan; `other` are its settings.
+
+    Its leases are short and have no grace, and it drains for a while.
+    """
     settings = BillingSettings(
         database_url=Secret(database_url),
         nats_url=nats_url,
-        **({"lease_seconds": 1, "expiry_grace_seconds": 0, "reap_seconds": 0.1} | other),  # type: ignore[arg-type]
+        **({"lease_seconds": LEASE_SECONDS, "expiry_grace_seconds": 0, "reap_seconds": 0.1} | other),  # type: ignore[arg-type]
     )
     app = create_app(settings, Bus(settings, party=BILLING))
     async with app.router.lifespan_context(app):
@@ -53,7 +58,7 @@ async def asking(ledger: Ledger, nats_url: str) -> AsyncIterator[Bus]:
     """Run billing with a price for the model `m`, and yield the bus of whoever asks it."""
     await ledger.set_price()
     async with (
-        running(ledger.url, nats_url, reap_seconds=60.0),
+        running(ledger.url, nats_url, lease_seconds=60, reap_seconds=60.0),
         Bus(Settings(nats_url=nats_url), party=EDGE) as bus,
     ):
         yield bus
@@ -105,6 +110,23 @@ async def until_waiting(connection: Connection, count: int = 1) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while await waiters(connection) < count:  # noqa: ASYNC110 - PostgreSQL tells nobody
             await asyncio.sleep(0.005)
+
+
+async def eventually(bus: Bus, call: Call[Q, R], question: Q) -> R:
+    """Return the answer of a billing that is about to be reachable again."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            with contextlib.suppress(Unavailable):
+                return await bus.call(call, question)
+            await asyncio.sleep(0.05)
+
+
+async def until_closed(ledger: Ledger, *request_ids: UUID) -> None:
+    """Return when no hold of these requests is live."""
+    query = "SELECT count(*) FROM billing.hold WHERE id = ANY ($1) AND state = 'HELD'"
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await ledger.connection.fetchval(query, request_ids):  # noqa: ASYNC110 - PostgreSQL tells nobody
+            await asyncio.sleep(0.01)
 
 
 async def until(holds: Callable[[], bool]) -> None:

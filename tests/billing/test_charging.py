@@ -46,6 +46,10 @@ def evidence(
             evidence(Outcome.COMPLETED, Units(input_tokens=60, cache_read_tokens=50, cache_write_tokens=50)),
             "C4", Units(input_tokens=60, cache_read_tokens=50, cache_write_tokens=10), True, None,
         ),
+        (
+            evidence(Outcome.COMPLETED, Units(input_tokens=60, cache_read_tokens=-9, reasoning_tokens=-1)),
+            "C4", Units(input_tokens=60), True, None,
+        ),
         (evidence(Outcome.COMPLETED, is_upstream_accepted=False), "C5", Units(), False, "completed"),
         (evidence(Outcome.REFUSED), "C5", Units(), False, "refused"),
         (evidence(Outcome.UPSTREAM_FAILED, is_upstream_accepted=False), "C5", Units(), False, "upstream_failed"),
@@ -76,6 +80,8 @@ def test_usage_above_the_hold_is_believed_up_to_ten_times() -> None:
     """A bound that was somewhat low does not make a true report implausible; ten times as much does."""
     assert decide(evidence(Outcome.COMPLETED, Units(input_tokens=1000))).rule is Rule.C1
     assert decide(evidence(Outcome.COMPLETED, Units(input_tokens=1001))).rule is Rule.C4
+    assert decide(evidence(Outcome.COMPLETED, Units(output_tokens=500))).rule is Rule.C1
+    assert decide(evidence(Outcome.COMPLETED, Units(output_tokens=501))).rule is Rule.C4
 
 
 @given(

@@ -6,12 +6,15 @@ import msgspec
 import pytest
 
 from services.billing.commands import (
+    ATTEMPT_MAX,
     DEADLINE_SECONDS_MAX,
     TOKENS_MAX,
     Answer,
     ended,
     extend,
     extended,
+    fence,
+    fenced,
     reserve,
     reserved,
     settle,
@@ -167,10 +170,47 @@ def test_a_settlement_carries_the_charge_and_not_the_claim() -> None:
 
 
 def test_a_void_keeps_its_reason() -> None:
-    """It stands in the hold for whoever asks why."""
+    """It stands in the hold for whoever asks why; whose word it is, if nobody says so, is attempt 0."""
     command = void(billing.Void(request_id="r", account_id="a", reason="client_gone"))
 
     assert (command.op, command.id, command.account_id, command.reason) == ("void", "r", "a", "client_gone")
+    assert command.attempt == 0
+    assert void(billing.Void(request_id="r", account_id="a", reason="x", attempt=3)).attempt == 3
+
+
+@pytest.mark.parametrize("attempt", [-1, ATTEMPT_MAX + 1])
+def test_an_attempt_that_no_frame_can_name_is_refused(attempt: int) -> None:
+    """Before it reaches the ledger."""
+    with pytest.raises(InvalidRequest):
+        void(billing.Void(request_id="r", account_id="a", reason="x", attempt=attempt))
+    with pytest.raises(InvalidRequest):
+        fence(billing.Fence(request_id="r", account_id="a", attempt=attempt))
+
+
+def test_a_fence_asks_for_no_money() -> None:
+    """It is an extension without bounds."""
+    command = fence(billing.Fence(request_id="r", account_id="a", attempt=2))
+
+    assert (command.op, command.id, command.account_id, command.attempt) == ("extend", "r", "a", 2)
+    assert command.output_tokens_bound is None
+
+
+@pytest.mark.parametrize(("result", "is_held"), [("ok", True), ("closed", False), ("unknown", False)])
+def test_a_fence_tells_whether_it_stands(result: str, is_held: bool) -> None:
+    """It does around a live hold alone."""
+    asked = billing.Fence(request_id="r", account_id="a", attempt=2)
+
+    assert fenced(asked, Answer(ord=0, result=result)) == billing.Fenced(is_held=is_held)
+
+
+@pytest.mark.parametrize(
+    ("result", "family"),
+    [("stale_attempt", Conflict), ("conflict", Conflict), ("busy", Unavailable), ("invalid", Internal)],
+)
+def test_a_fence_that_is_refused(result: str, family: type[RelayError]) -> None:
+    """Somebody has fenced a later attempt, or the hold is another account's; a busy account may be tried again."""
+    with pytest.raises(family):
+        fenced(billing.Fence(request_id="r", account_id="a", attempt=2), Answer(ord=0, result=result))
 
 
 @pytest.mark.parametrize("result", ["ok", "late", "already"])

@@ -7,7 +7,7 @@ import pytest
 
 from services.billing.audit import audit
 from shared.ids import uuid7
-from tests.billing.bookkeeping import Command, Ledger, expire, extend, reserve, settle, void
+from tests.billing.bookkeeping import Command, Ledger, expire, extend, fence, reserve, settle, void
 
 # With the default price, 100 input (held at the dearer cache write: 1.25) and 50 output tokens hold 225 nano-USD, and cost 200.
 HOLD = 225
@@ -241,6 +241,44 @@ async def test_higher_attempt_fences_off_lower_ones(funded: Ledger) -> None:
     assert (await funded.one(settle(request, account, attempt=2)))["result"] == "ok"
 
 
+async def test_fence_shuts_lower_attempts_out_and_moves_no_money(funded: Ledger) -> None:
+    """An extend without bounds leaves the hold as it is; what comes from below it changes nothing, a void included."""
+    account, request = await funded.open_account(HOLD), uuid7()
+    await funded.one(reserve(request, account))
+    answer = await funded.one(fence(request, account, 2))
+    assert (answer["result"], answer["attempt"], answer["amount_nano_usd"]) == ("ok", 2, HOLD)
+    stale = [
+        fence(request, account, 1), settle(request, account, attempt=1),
+        void(request, account, attempt=1), void(request, account),
+    ]  # fmt: skip
+    assert [answer["result"] for answer in await funded.execute(*stale)] == ["stale_attempt"] * 4
+    assert await funded.balance(account) == (HOLD, HOLD)
+    assert (await funded.one(fence(request, account, 2)))["result"] == "ok"
+    assert (await funded.one(void(request, account, attempt=3)))["result"] == "ok"
+    assert await funded.balance(account) == (HOLD, 0)
+    assert await funded.connection.fetchval("SELECT attempt FROM billing.hold") == 3
+    for command in (void(request, account), settle(request, account)):
+        answer = await funded.one(command)
+        assert (answer["result"], answer["state"]) == ("already", "VOIDED")
+
+
+async def test_fence_around_nothing_leaves_no_trace(funded: Ledger) -> None:
+    """A hold that has ended is closed to every attempt, and an unknown one has no fence."""
+    account, request = await funded.open_account(1000), uuid7()
+    await funded.execute(reserve(request, account), settle(request, account, attempt=1))
+    assert (await funded.one(fence(request, account, 2)))["result"] == "closed"
+    assert (await funded.one(fence(uuid7(), account, 2)))["result"] == "unknown"
+    assert await funded.connection.fetchval("SELECT attempt FROM billing.hold") == 1
+
+
+async def test_void_of_an_attempt_that_is_none_is_invalid(funded: Ledger) -> None:
+    """And nothing is voided."""
+    account, request = await funded.open_account(1000), uuid7()
+    await funded.one(reserve(request, account))
+    assert (await funded.one(void(request, account, attempt=-1)))["result"] == "invalid"
+    assert await funded.balance(account) == (1000, HOLD)
+
+
 async def test_void_frees_the_hold(funded: Ledger) -> None:
     """A void costs nothing, writes no usage, and is final."""
     account, request = await funded.open_account(1000), uuid7()
@@ -254,7 +292,8 @@ async def test_void_frees_the_hold(funded: Ledger) -> None:
 async def test_void_before_reserve_leaves_a_tombstone(funded: Ledger) -> None:
     """A reserve that arrives after its void does not revive the request, even if the account was unknown then."""
     account, stranger, request, other = await funded.open_account(1000), uuid7(), uuid7(), uuid7()
-    answers = await funded.execute(void(request, account), void(request, account), void(other, stranger))
+    first = void(request, account, attempt=3)
+    answers = await funded.execute(first, void(request, account), void(other, stranger))
     assert [answer["result"] for answer in answers] == ["ok", "already", "ok"]
     assert (await funded.one(reserve(request, account)))["result"] == "voided"
     assert (await funded.one(reserve(other, stranger)))["result"] == "voided"

@@ -11,8 +11,8 @@ from shared.ids import uuid7
 from tests.billing.bookkeeping import Ledger, reserve, settle, void
 
 
-async def test_lease_is_renewed_but_never_revived(ledger: Ledger) -> None:
-    """A live lease gets its full time again; one that ran out or was ended stays so."""
+async def test_lease_is_renewed_until_it_is_ended(ledger: Ledger) -> None:
+    """A live lease gets its full time again, and so does one that has lapsed; one that was ended stays so, by whoever did it."""
     assert 59 < await ledger.call("renew_lease", "edge", 60) <= 60
     assert 89 < await ledger.call("renew_lease", "edge", 90) <= 90
     assert await ledger.call("renew_lease", "edge", 60) > 80, "a renewal never shortens"
@@ -20,8 +20,86 @@ async def test_lease_is_renewed_but_never_revived(ledger: Ledger) -> None:
     assert await ledger.call("end_lease", "edge") is False
     assert await ledger.call("renew_lease", "edge", 60) is None
     await ledger.call("renew_lease", "paused", 60)
-    await ledger.connection.execute("UPDATE billing.lease SET expires_at = now() WHERE id = 'paused'")
+    await ledger.lapse("paused")
+    assert 59 < await ledger.call("renew_lease", "paused", 60) <= 60
+    await ledger.lapse("paused")
+    await ledger.call("expire", 256, 0, 0)
     assert await ledger.call("renew_lease", "paused", 60) is None
+
+
+async def test_a_lapsed_lease_takes_no_reserve_until_it_is_renewed(ledger: Ledger) -> None:
+    """Its holds live on; a new one needs a lease that nobody may be about to end."""
+    await ledger.set_price()
+    account, request = await ledger.open_account(1000), uuid7()
+    await ledger.one(reserve(request, account))
+    await ledger.lapse("lease")
+    assert (await ledger.one(reserve(uuid7(), account)))["result"] == "lease_ended"
+    assert await ledger.state(request) == "HELD"
+    await ledger.call("renew_lease", "lease", 60)
+    assert (await ledger.one(reserve(uuid7(), account)))["result"] == "ok"
+    assert await ledger.call("expire", 256, 0, 0) == 0
+    assert await ledger.balance(account) == (1000, 450)
+
+
+async def test_renewing_and_expiring_decide_on_one_row(ledger: Ledger) -> None:
+    """Whoever comes first decides, also while it is not committed: the lease is ended with its holds, or lives with them."""
+    await ledger.set_price()
+    account, request = await ledger.open_account(1000), uuid7()
+    await ledger.one(reserve(request, account))
+    rival = Ledger(await asyncpg.connect(ledger.url), ledger.url)
+    try:
+        await ledger.lapse("lease")
+        async with rival.connection.transaction():
+            await rival.call("renew_lease", "lease", 60)
+            expiring = asyncio.create_task(ledger.call("expire", 256, 0, 0))
+            assert not (await asyncio.wait({expiring}, timeout=0.1))[0]
+        assert await expiring == 0
+        assert await ledger.state(request) == "HELD"
+
+        await ledger.lapse("lease")
+        async with rival.connection.transaction():
+            assert await rival.call("expire", 256, 0, 0) == 1
+            renewing = asyncio.create_task(ledger.call("renew_lease", "lease", 60))
+            assert not (await asyncio.wait({renewing}, timeout=0.1))[0]
+        assert await renewing is None
+    finally:
+        await rival.connection.close()
+    assert await ledger.balance(account) == (1000, 0)
+    assert await audit(ledger.connection) == []
+
+
+async def test_reaper_that_was_stopped_expires_by_the_time_it_began(ledger: Ledger) -> None:
+    """What lapsed after it had looked at the clock is left to a later look."""
+    await ledger.set_price()
+    account = await ledger.open_account(1000)
+    await ledger.one(reserve(uuid7(), account))
+    rival = Ledger(await asyncpg.connect(ledger.url), ledger.url)
+    lapse = "UPDATE billing.lease SET expires_at = clock_timestamp()"
+    try:
+        async with rival.connection.transaction():
+            await rival.connection.fetchval("SELECT transaction_timestamp()")
+            await ledger.connection.execute(lapse)
+            assert await rival.call("expire", 256, 0, 0) == 0
+        assert await rival.call("expire", 256, 0, 0) == 1
+    finally:
+        await rival.connection.close()
+
+
+async def test_hold_that_was_late_for_the_end_of_its_lease_is_expired(ledger: Ledger) -> None:
+    """A reserve that saw its lease alive and is committed when it has ended leaves a hold that the next look finds."""
+    await ledger.set_price()
+    account, request = await ledger.open_account(1000), uuid7()
+    rival = Ledger(await asyncpg.connect(ledger.url), ledger.url)
+    try:
+        async with rival.connection.transaction():
+            assert (await rival.one(reserve(request, account)))["result"] == "ok"
+            await ledger.lapse("lease")
+            assert await ledger.call("expire", 256, 0, 0) == 0
+        assert await ledger.call("renew_lease", "lease", 60) is None
+        assert await ledger.call("expire", 256, 0, 0) == 1
+    finally:
+        await rival.connection.close()
+    assert await ledger.state(request) == "EXPIRED"
 
 
 async def test_lease_out_of_range_is_refused(ledger: Ledger) -> None:

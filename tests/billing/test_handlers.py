@@ -77,6 +77,59 @@ async def test_a_void_before_its_reserve_is_final(ledger: Ledger, bus: Bus) -> N
     assert await balance(bus, account_id) == (1_000, 0)
 
 
+async def test_a_fence_shuts_out_the_attempts_before_it(ledger: Ledger, bus: Bus) -> None:
+    """Their dispatcher can neither extend nor settle nor void; the one that follows can, and nobody fences behind it."""
+    account_id = await ledger.open_account(1_000)
+    asked = reserve(account_id)
+    await bus.call(billing.RESERVE, asked)
+
+    def fence(attempt: int) -> billing.Fence:
+        return billing.Fence(request_id=asked.request_id, account_id=asked.account_id, attempt=attempt)
+
+    def void(attempt: int) -> billing.Void:
+        return billing.Void(
+            request_id=asked.request_id, account_id=asked.account_id, reason="gone", attempt=attempt
+        )
+
+    old = billing.Extend(
+        request_id=asked.request_id, account_id=asked.account_id, attempt=1, output_tokens_bound=60
+    )
+    assert (await bus.call(billing.FENCE, fence(2))).is_held
+    assert (await bus.call(billing.FENCE, fence(2))).is_held, "a repeat changes nothing"
+    for refused in (
+        bus.call(billing.FENCE, fence(1)),
+        bus.call(billing.EXTEND, old),
+        bus.call(billing.SETTLE, settle(asked, attempt=1)),
+        bus.call(billing.VOID, void(1)),
+    ):
+        with pytest.raises(Conflict):
+            await refused
+    assert await balance(bus, account_id) == (1_000, HELD_NANO_USD)
+
+    ended = await bus.call(billing.SETTLE, settle(asked, attempt=2))
+    assert ended.charged_nano_usd == USED_NANO_USD
+    assert await bus.call(billing.VOID, void(1)) == ended, "what has ended answers everybody"
+
+
+async def test_a_fence_around_nothing_says_so(ledger: Ledger, bus: Bus) -> None:
+    """A hold that had ended, or that nobody knows, has no fence: its attempts need another hold."""
+    account_id, other_id = await ledger.open_account(1_000), await ledger.open_account(1_000)
+    asked = reserve(account_id)
+    await bus.call(billing.RESERVE, asked)
+
+    def fence(request_id: str, account: UUID = account_id, attempt: int = 2) -> billing.Fence:
+        return billing.Fence(request_id=request_id, account_id=str(account), attempt=attempt)
+
+    with pytest.raises(Conflict):
+        await bus.call(billing.FENCE, fence(asked.request_id, other_id))
+    for attempt in (-1, 2**40):
+        with pytest.raises(InvalidRequest):
+            await bus.call(billing.FENCE, fence(asked.request_id, attempt=attempt))
+    await bus.call(billing.SETTLE, settle(asked))
+    assert not (await bus.call(billing.FENCE, fence(asked.request_id))).is_held
+    assert not (await bus.call(billing.FENCE, fence(str(uuid7())))).is_held
+
+
 async def test_a_hold_is_extended_and_voided(ledger: Ledger, bus: Bus) -> None:
     """It grows as far as the money goes, and gives all of it back."""
     account_id = await ledger.open_account(1_000)
@@ -92,9 +145,8 @@ async def test_a_hold_is_extended_and_voided(ledger: Ledger, bus: Bus) -> None:
     with pytest.raises(InsufficientFunds) as caught:
         await bus.call(billing.EXTEND, extend(1_000))
     assert caught.value.code == "request_too_expensive"
-    await bus.call(
-        billing.VOID, billing.Void(request_id=asked.request_id, account_id=asked.account_id, reason="gone")
-    )
+    void = billing.Void(request_id=asked.request_id, account_id=asked.account_id, reason="gone", attempt=1)
+    await bus.call(billing.VOID, void)
     with pytest.raises(Conflict):
         await bus.call(billing.EXTEND, extend(101))
     assert await balance(bus, account_id) == (1_000, 0)
@@ -218,13 +270,14 @@ async def test_a_key_belongs_to_one_account(ledger: Ledger, bus: Bus) -> None:
             await bus.call(billing.PUT_KEY, wrong)
 
 
-async def test_a_lease_is_renewed_until_it_ends(bus: Bus) -> None:
-    """An ended lease is never revived."""
+async def test_a_lease_is_renewed_until_it_ends(ledger: Ledger, bus: Bus) -> None:
+    """One that has lapsed is revived, and an ended one never is."""
     lease = billing.Lease(lease_id="an edge")
 
     state = await bus.call(billing.RENEW_LEASE, lease)
     assert state.is_live
-    assert 0 < state.remaining_seconds <= 1
+    assert 0 < state.remaining_seconds <= 60
+    await ledger.lapse("an edge")
     assert (await bus.call(billing.RENEW_LEASE, lease)).is_live
     assert not (await bus.call(billing.END_LEASE, lease)).is_live
     assert not (await bus.call(billing.RENEW_LEASE, lease)).is_live

@@ -1,6 +1,7 @@
 """The lane over a real PostgreSQL: what it batches, what it keeps apart, and what it does when something breaks."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
@@ -8,10 +9,10 @@ import pytest
 
 from services.billing import lane as lane_module
 from services.billing.commands import Answer, Command
-from services.billing.lane import BUSY_TRIES, Lane
+from services.billing.lane import BATCH_MAX, BUSY_TRIES, Lane
 from services.devstack.postgres import EmbeddedPostgres
 from shared import db
-from shared.db import Connection
+from shared.db import Connection, connect
 from shared.errors import Internal, Unavailable
 from shared.ids import uuid7
 from tests.billing.bookkeeping import Ledger, migrated
@@ -20,6 +21,7 @@ from tests.billing.running import (
     account_locked,
     lane_on,
     ledger_locked,
+    locked,
     reserve_command,
     until,
     until_waiting,
@@ -27,6 +29,10 @@ from tests.billing.running import (
 from tests.shared.tcp_proxy import proxied
 
 HELD_NANO_USD = 225  # of one reserve_command: 100 · 1.25 + 50 · 2
+TOMBSTONE = (
+    "INSERT INTO billing.hold (id, account_id, amount_nano_usd, state, closed_at)"
+    " VALUES ($1, $2, 0, 'VOIDED', now())"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +50,22 @@ def submitted(lane: Lane, *commands: Command, within_seconds: float = 30.0) -> l
 async def answered(*tasks: asyncio.Task[Answer]) -> list[Answer]:
     """Return the answers, within the patience of the tests."""
     return await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_SECONDS)
+
+
+async def deadlock_finding_connection(url: str) -> Connection:
+    """A lane's connection that waits for locks for long, and looks for a deadlock soon."""
+    connection = await connect(url, schema="billing", application="relay-billing-lane")
+    await connection.execute(
+        "SET lock_timeout = '1min'; SET ROLE NONE; SET deadlock_timeout = '10ms'; SET ROLE relay_billing"
+    )
+    return connection
+
+
+async def until_blocked(connection: Connection, pid: int) -> None:
+    """Return when another transaction keeps the backend `pid` waiting."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await connection.fetchval("SELECT pg_blocking_pids($1)", pid):  # noqa: ASYNC110 - PostgreSQL tells nobody
+            await asyncio.sleep(0.005)
 
 
 async def results(tasks: list[asyncio.Task[Answer]]) -> list[str]:
@@ -107,14 +129,14 @@ async def test_a_command_that_breaks_the_batch_fails_alone(ledger: Ledger, poiso
     await ledger.connection.execute("ALTER TABLE billing.hold ADD CHECK (fingerprint <> 'unlucky')")
     bad = {"model": "m\0"} if poison == "NUL" else {"fingerprint": "unlucky"}
     async with lane_on(ledger.url) as lane:
-        commands = [reserve_command(account_id) for _ in range(20)]
+        commands = [reserve_command(account_id) for _ in range(BATCH_MAX - 1)]
         commands.insert(7, reserve_command(account_id, **bad))
         tasks = submitted(lane, *commands)
 
-        assert await results(tasks[:7] + tasks[8:]) == ["ok"] * 20
+        assert await results(tasks[:7] + tasks[8:]) == ["ok"] * (BATCH_MAX - 1)
         with pytest.raises(Internal):
             await tasks[7]
-    assert await ledger.balance(account_id) == (100_000, 20 * HELD_NANO_USD)
+    assert await ledger.balance(account_id) == (100_000, (BATCH_MAX - 1) * HELD_NANO_USD)
 
 
 async def test_a_locked_account_delays_nobody_else(ledger: Ledger) -> None:
@@ -160,6 +182,34 @@ async def test_a_locked_table_does_not_end_the_lane(ledger: Ledger) -> None:
             )
         assert await results(submitted(lane, reserve_command(account_id))) == ["ok"]
     assert await ledger.balance(account_id) == (100_000, HELD_NANO_USD)
+
+
+async def test_a_batch_that_loses_a_deadlock_is_sent_again(ledger: Ledger) -> None:
+    """It was undone by PostgreSQL, and the callers notice nothing.
+
+    The lane waits for an id that a rival is writing, with its account locked, for which the rival comes to wait; the lane is the
+    first to look for a deadlock. Another rival holds it up before that id, so that the rival's wait is there when it looks.
+    """
+    account_id, other_id = await ledger.open_account(100_000), await ledger.open_account()
+    await ledger.set_price()
+    first, second = reserve_command(account_id), reserve_command(account_id)
+    async with AsyncExitStack() as stack:
+        doorkeeper = await stack.enter_async_context(locked(ledger.url, TOMBSTONE, first.id, other_id))
+        rival = await stack.enter_async_context(locked(ledger.url, TOMBSTONE, second.id, other_id))
+        await rival.execute("SET LOCAL deadlock_timeout = '10min'")
+        lane = await stack.enter_async_context(Lane(lambda: deadlock_finding_connection(ledger.url)))
+        tasks = submitted(lane, first, second)
+        await until_waiting(ledger.connection)
+        locking = asyncio.create_task(
+            rival.execute("SELECT FROM billing.account WHERE id = $1 FOR UPDATE", account_id)
+        )
+        await until_blocked(ledger.connection, rival.get_server_pid())
+        await doorkeeper.execute("ROLLBACK")
+
+        await asyncio.wait_for(locking, PATIENCE_SECONDS)  # the lane has lost, and let go of the account
+        await rival.execute("ROLLBACK")
+        assert await results(tasks) == ["ok", "ok"]
+    assert await ledger.balance(account_id) == (100_000, 2 * HELD_NANO_USD)
 
 
 async def test_a_killed_backend_is_repeated_without_double_effect(ledger: Ledger) -> None:

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from services.billing.audit import audit
 from services.billing.pricing import Price
-from tests.billing.bookkeeping import Command, Ledger, extend, migrated, reserve, settle, void
+from tests.billing.bookkeeping import Command, Ledger, extend, fence, migrated, reserve, settle, void
 from tests.billing.model import Account, Model
 
 T = TypeVar("T")
@@ -25,6 +25,7 @@ MODELS = ("m", "n")
 ACCOUNT = st.sampled_from(ACCOUNTS)
 MOSTLY = st.sampled_from((True, True, True, True, False))
 ATTEMPTS = st.sampled_from((0, 0, 0, 1, 2))
+WHICH_LEASE = st.sampled_from((-1, -1, -2))  # the current one, or the one before
 
 
 @st.composite
@@ -73,10 +74,22 @@ def extensions(draw: st.DrawFn) -> Command:
 
 
 @st.composite
+def fences(draw: st.DrawFn) -> Command:
+    """A fence, mostly before the attempt that is to follow the first."""
+    return fence(*draw(requests()), attempt=draw(st.sampled_from((0, 1, 1, 2, 2))))
+
+
+@st.composite
+def voids(draw: st.DrawFn) -> Command:
+    """A void of some attempt, or by somebody who knows of none."""
+    request, attempt = draw(requests()), draw(st.none() | ATTEMPTS)
+    return void(*request) if attempt is None else void(*request, attempt=attempt)
+
+
+@st.composite
 def lives(draw: st.DrawFn) -> list[Command]:
     """A reserve and up to four other commands, half the time all for one request."""
-    voids = requests().map(lambda request: void(*request))
-    kinds = (extensions(), extensions(), settlements(), settlements(), reserves(), voids)
+    kinds = (extensions(), extensions(), settlements(), settlements(), reserves(), voids(), fences())
     commands = [draw(reserves()), *draw(st.lists(st.one_of(kinds), max_size=4))]
     if draw(st.booleans()):
         one = {"id": commands[0]["id"], "account_id": commands[0]["account_id"]}
@@ -189,19 +202,31 @@ class Machine(RuleBasedStateMachine):
         self._do(self.ledger.set_price(input_pico_usd, output_pico_usd, model=name, max_output_tokens=limit))
         self.model.prices[name] = (price, limit)
 
-    @rule(is_ended_in_order=st.booleans())
-    def end_lease(self, is_ended_in_order: bool) -> None:
-        """End the current lease, or let its time pass; its edge takes a new one."""
-        lease_id = self.leases[-1]
-        if is_ended_in_order:
-            self._call("end_lease", lease_id)
-        else:
-            statement = "UPDATE billing.lease SET expires_at = now() WHERE id = $1"
-            self._do(self.ledger.connection.execute(statement, lease_id))
+    @rule(which=WHICH_LEASE)
+    def end_lease(self, which: int) -> None:
+        """End a lease in order, lapsed or not, and perhaps again; its edge takes a new one."""
+        lease_id = self.leases[which]
+        assert self._call("end_lease", lease_id) == (lease_id not in self.model.ended_leases)
+        self.model.lapsed_leases.discard(lease_id)
         self.model.ended_leases.add(lease_id)
-        assert self._call("renew_lease", lease_id, 3600) is None
-        self.leases.append(f"lease-{len(self.leases)}")
-        self._call("renew_lease", self.leases[-1], 3600)
+        self.renew_lease(which)
+
+    @rule(which=WHICH_LEASE)
+    def lapse_lease(self, which: int) -> None:
+        """Let the time of a lease pass, unless it has ended."""
+        lease_id = self.leases[which]
+        if lease_id not in self.model.ended_leases:
+            self._do(self.ledger.lapse(lease_id))
+            self.model.lapsed_leases.add(lease_id)
+
+    @rule(which=WHICH_LEASE)
+    def renew_lease(self, which: int) -> None:
+        """Renew a lease, which revives it if it has lapsed; an edge whose lease has ended takes a new one."""
+        is_live = self._call("renew_lease", self.leases[which], 3600) is not None
+        assert is_live == self.model.renew(self.leases[which])
+        if not is_live:
+            self.leases.append(f"lease-{len(self.leases)}")
+            self._call("renew_lease", self.leases[-1], 3600)
 
     @rule()
     def pass_deadlines(self) -> None:

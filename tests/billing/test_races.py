@@ -9,6 +9,7 @@ import asyncpg
 from services.billing.audit import audit
 from shared.ids import uuid7
 from tests.billing.bookkeeping import Command, Ledger, expire, reserve, settle, void
+from tests.billing.running import PATIENCE_SECONDS
 
 HOLD = 225  # of the default reserve at the default price
 
@@ -21,7 +22,8 @@ async def test_locked_account_is_busy_and_delays_nobody(ledger: Ledger) -> None:
     try:
         async with rival.transaction():
             await rival.execute("SELECT 1 FROM billing.account WHERE id = $1 FOR UPDATE", account)
-            answers = await ledger.execute(reserve(uuid7(), account), reserve(uuid7(), other))
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                answers = await ledger.execute(reserve(uuid7(), account), reserve(uuid7(), other))
             assert [answer["result"] for answer in answers] == ["busy", "ok"]
             patient = asyncio.create_task(ledger.execute(reserve(uuid7(), account), is_blocking=True))
             assert not (await asyncio.wait({patient}, timeout=0.1))[0]

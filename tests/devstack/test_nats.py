@@ -70,6 +70,14 @@ def test_the_server_listens_on_loopback_alone(tmp_path: Path) -> None:
         assert "Listening for client connections on 127.0.0.1:" in (tmp_path / "nats.log").read_text()
 
 
+def test_jetstream_keeps_its_files_beside_the_configuration(tmp_path: Path) -> None:
+    """Nowhere else, and only when the text turns it on."""
+    with EmbeddedNats(tmp_path / "plain", ""):
+        assert not (tmp_path / "plain/jetstream").exists()
+    with EmbeddedNats(tmp_path / "nats", "jetstream: enabled"):
+        assert (tmp_path / "nats/jetstream").is_dir()
+
+
 def test_a_taken_port_is_a_plain_sentence(tmp_path: Path) -> None:
     """A port that somebody else uses is named, and nothing is started."""
     with socket.create_server((HOST, 0)) as other:

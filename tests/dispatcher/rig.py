@@ -83,6 +83,7 @@ class Billing:
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
         self.reserves: list[billing.Reserve] = []
+        self.fences: list[billing.Fence] = []
         self.claims: list[Claim] = []
         self.ends: dict[str, Claim] = {}
         self.leases: dict[str, bool] = {}
@@ -95,6 +96,7 @@ class Billing:
     async def serve(self) -> None:
         """Answer from now on."""
         await self.bus.serve(billing.RESERVE, self._reserve)
+        await self.bus.serve(billing.FENCE, self._fence)
         await self.bus.serve(billing.SETTLE, self._end)
         await self.bus.serve(billing.VOID, self._end)
         await self.bus.serve(billing.RENEW_LEASE, self._renew)
@@ -129,6 +131,11 @@ class Billing:
         return billing.Hold(
             request_id=ask.request_id, amount_nano_usd=1, output_tokens_granted=wanted, price_id=1
         )
+
+    async def _fence(self, fence: billing.Fence) -> billing.Fenced:
+        self.fences.append(fence)
+        await self.may_answer.wait()
+        return billing.Fenced(is_held=fence.request_id not in self.ends)
 
     async def _end(self, claim: Claim) -> billing.Ended:
         self.claims.append(claim)

@@ -14,6 +14,7 @@ from shared.contracts import billing
 from shared.contracts.dispatcher import ChatCall
 from shared.errors import Internal
 from shared.stream.actions import Confirmed, Failed, Failure, Unconfirmed
+from shared.stream.frames import Frame
 from tests.dispatcher.rig import (
     ACCOUNT_ID,
     World,
@@ -233,6 +234,27 @@ async def test_an_attempt_that_nobody_listens_to_leaves_the_hold_alone(world: Wo
 
 
 # Settling
+
+
+async def test_a_whole_answer_that_the_edge_never_got_is_not_charged_as_complete(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it used is known and noted, as Relay's own loss."""
+    monkeypatch.setattr("shared.stream.callee.DELIVERY_SECONDS", 0.5)
+    await world.channel(await world.simulator("out=50 tps=100"))
+    answer = await world.open()
+    await begun(answer)
+
+    async def deaf(request_id: str, frame: Frame) -> None:
+        pass
+
+    monkeypatch.setattr(world.callers, "on_frame", deaf)
+    claim = await world.billing.end_of(identity(answer))
+
+    assert isinstance(claim, billing.Settle)
+    assert claim.outcome == "platform_failed"
+    assert claim.usage is not None
+    assert claim.usage.output_tokens == 50
 
 
 async def test_a_claim_is_repeated_until_billing_confirms_it(

@@ -70,7 +70,7 @@ async def world_of(around: Around, settings: EdgeSettings) -> AsyncIterator[Worl
         relay = Relay(around.bus, callers, settings)
         await relay.lease.begin()
         yield World(around, relay, callers)
-        await relay.finish(timeout_seconds=30)
+        await relay.finish(asyncio.sleep(30))
 
 
 def claim_of(attempt: Attempt, **changes: object) -> billing.Settle:

@@ -5,11 +5,14 @@ import socket
 
 import msgspec
 import pytest
+from starlette.types import Message
 
 from services.edge.settings import EdgeSettings
 from shared.bus import Attempt
 from shared.contracts import billing
 from shared.contracts.dispatcher import AnswerHead, AnswerTail
+from shared.errors import UpstreamFailed
+from shared.stream.flow import MAX_WINDOW_BYTES
 from tests.dispatcher.rig import World, chat, replica, settings_of, soon, until
 from tests.edge.rig import Around, answering, edge_of, error_of, provider, stream, until_metric
 
@@ -200,7 +203,75 @@ async def test_an_answer_without_a_head_is_a_fault(around: Around, settings: Edg
     assert (answer.status_code, error_of(answer)["code"]) == (500, "internal_error")
 
 
+@pytest.mark.parametrize("may_be_billed", [True, False])
+async def test_a_repeat_is_invited_only_when_nothing_can_have_been_billed(
+    around: Around, settings: EdgeSettings, may_be_billed: bool
+) -> None:
+    """Whatever time the error names."""
+    error = UpstreamFailed("upstream_error", retry_after_seconds=3).to_body()
+
+    async def serve(attempt: Attempt) -> None:
+        await attempt.end(msgspec.msgpack.encode(AnswerTail(error=error, may_be_billed=may_be_billed)))
+        await attempt.finish(b"settled")
+
+    async with answering(around.dispatcher, serve), edge_of(around, settings) as edge:
+        answer = await edge.post(is_stream=True)
+
+    assert (answer.status_code, error_of(answer)["code"]) == (502, "upstream_error")
+    assert answer.headers["x-should-retry"] == ("false" if may_be_billed else "true")
+
+
 # Clients that leave, or do not read
+
+
+async def test_credit_follows_what_the_client_has_taken(around: Around, settings: EdgeSettings) -> None:
+    """While the client reads nothing no more than one window comes; then as much again."""
+    sent: list[int] = []
+    written: list[int] = []
+    asked: asyncio.Queue[Message] = asyncio.Queue()
+    may_start, may_take = asyncio.Event(), asyncio.Event()
+
+    async def write(attempt: Attempt) -> None:
+        while True:
+            await attempt.send(bytes(4096))
+            sent.append(4096)
+
+    async def serve(attempt: Attempt) -> None:
+        sent.clear()  # a loaded machine may need a second attempt
+        await attempt.send_head(HEAD)
+        writing = asyncio.create_task(write(attempt))
+        await attempt.cancelled
+        writing.cancel()
+        await attempt.end(msgspec.msgpack.encode(AnswerTail()))
+        await attempt.finish(b"settled")
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await may_start.wait()  # all that there is credit for comes meanwhile
+            return
+        written.append(len(message["body"]))
+        if 2 * sum(written) >= MAX_WINDOW_BYTES:  # where credit becomes worth a message
+            await may_take.wait()
+
+    async with answering(around.dispatcher, serve), edge_of(around, settings) as edge:
+        await asked.put({"type": "http.request", "body": chat("hello"), "more_body": False})
+        scope = {
+            "type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": [
+                (b"authorization", b"Bearer " + edge.key.encode()), (b"content-type", b"application/json"),
+            ],
+        }  # fmt: skip
+        running = asyncio.create_task(edge.app(scope, asked.get, send))
+        await until(lambda: sum(sent) == MAX_WINDOW_BYTES)
+        await asyncio.sleep(0.1)  # the last of it is on its way to the edge
+        may_start.set()
+        await until(lambda: 2 * sum(written) >= MAX_WINDOW_BYTES)
+        await asyncio.sleep(0.2)  # credit that was given too early would be used
+        assert sum(sent) == MAX_WINDOW_BYTES
+
+        may_take.set()
+        await until(lambda: sum(sent) > MAX_WINDOW_BYTES)
+        await asked.put({"type": "http.disconnect"})
+        await soon(running)
 
 
 @pytest.mark.parametrize("is_stream", [True, False])

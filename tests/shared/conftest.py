@@ -1,18 +1,20 @@
 """What the tests of the bus share: a contract of their own, parties on the shared server, and patience."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import TypeVar
 
 import msgspec
 import pytest
 
+from services.devstack.nats import EmbeddedNats
 from shared.bus import Bus
 from shared.contracts.call import AUTH, EDGE, Call, Event
 from shared.settings import Settings
 
 PATIENCE_SECONDS = 30.0  # how long anything may take before a test gives up on it
+JETSTREAM = "jetstream { sync_interval: always, max_memory_store: 1MB, max_file_store: 1GB }\n"
 
 T = TypeVar("T")
 Connect = Callable[[str], Awaitable[Bus]]
@@ -26,6 +28,13 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
 
 ECHO = Call("test.echo", Text, Text, owner=AUTH, callers=(EDGE,), timeout_seconds=PATIENCE_SECONDS)
 TOLD = Event("test.told", Text, owner=AUTH, listeners=(EDGE,))
+
+
+@pytest.fixture(scope="session")
+def jetstream_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a nats-server with JetStream and without users that lives as long as the session."""
+    with EmbeddedNats(tmp_path_factory.mktemp("nats"), JETSTREAM) as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -205,7 +205,7 @@ async def test_a_callee_that_drains_finishes_what_runs(ends: Ends) -> None:
     running = await call(edge)
     assert await soon(running.next()) == [Started(head=HEAD)]
 
-    drain = asyncio.create_task(draining.drain(timeout_seconds=PATIENCE_SECONDS))
+    drain = asyncio.create_task(draining.drain(asyncio.sleep(PATIENCE_SECONDS)))
     await ends.callees(answering(b"new"))
     await until(lambda: draining._is_draining)
     for _ in range(20):
@@ -224,7 +224,7 @@ async def test_a_drain_that_takes_too_long_cuts_visibly(ends: Ends) -> None:
     answer = await call(edge)
     assert await soon(answer.next()) == [Started(head=HEAD)]
 
-    assert await soon(dispatcher.drain(timeout_seconds=0.05)) == 1
+    assert await soon(dispatcher.drain(asyncio.sleep(0.05))) == 1
 
     ended = await outcome(answer)
     assert isinstance(ended, Failed)

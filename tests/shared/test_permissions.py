@@ -1,17 +1,19 @@
 """What each party may do on the bus, as the server enforces it: everything its contracts say, and nothing else."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
+import msgspec
 import pytest
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from services.devstack.nats import EmbeddedNats
-from shared.bus import Link, Message
+from shared.bus import Link, Message, Worker
 from shared.bus import link as link_module
+from shared.bus.work import store
 from shared.contracts.call import (
     AUTH,
     BILLING,
@@ -22,6 +24,7 @@ from shared.contracts.call import (
     Call,
     Channel,
     Event,
+    WorkQueue,
     inbox_of,
 )
 from shared.contracts.nats_config import nats_config
@@ -35,6 +38,10 @@ STRANGE = (
     ">", "*", "*.>", "_INBOX.>", "_INBOX.x", "$SYS.>", "$SYS.REQ.SERVER.PING", "$JS.API.>", "$JS.API.INFO", "$G.x",
     "inbox.>", "inbox.*.x.1", "auth.>", "auth.*", "billing.>", "billing.*", "dispatch.>", "dispatch.*",
     "channel.>", "channel.*", "stream.>", "stream.caller.>", "stream.caller.x", "stream.caller.x.y.z", "elsewhere",
+    "$JS.>", "$JS.ACK.>", "$JS.API.STREAM.CREATE.OTHER", "$JS.API.STREAM.INFO.RELAY_SPILL", "$JS.API.STREAM.UPDATE.RELAY_SPILL",
+    "$JS.API.STREAM.DELETE.RELAY_SPILL", "$JS.API.STREAM.PURGE.RELAY_SPILL", "$JS.API.STREAM.MSG.GET.RELAY_SPILL",
+    "$JS.API.STREAM.MSG.DELETE.RELAY_SPILL", "$JS.API.CONSUMER.CREATE.RELAY_SPILL", "$JS.API.CONSUMER.CREATE.RELAY_SPILL.x",
+    "$JS.API.CONSUMER.DELETE.RELAY_SPILL.billing", "$JS.API.CONSUMER.MSG.NEXT.RELAY_SPILL.x", "$JS.ACK.RELAY_SPILL.x.1",
 )  # fmt: skip
 
 
@@ -126,6 +133,7 @@ async def test_a_party_publishes_what_its_contracts_say_and_nothing_else(
 ) -> None:
     """Every subject of every contract is tried, every inbox, and much that is in no contract."""
     every = {subject_of(each) for each in declarations()} | {inbox(each) for each in PARTIES}
+    every |= {word for each in declarations() if isinstance(each, WorkQueue) for word in words_of(each)}
     strange = {subject for subject in STRANGE if "*" not in subject and ">" not in subject}
     assert await observed.published(every | strange) == may_publish(party)
 
@@ -163,6 +171,10 @@ async def test_a_party_hears_what_its_contracts_say_and_nothing_else(observed: O
         (OPERATOR, "billing.settle"),
         (OPERATOR, "auth.verify"),
         (OPERATOR, "dispatch.open"),
+        (OPERATOR, "billing.spill"),
+        (AUTH, "billing.spill"),
+        (EDGE, "$JS.API.CONSUMER.MSG.NEXT.RELAY_SPILL.billing"),
+        (DISPATCHER, "$JS.ACK.RELAY_SPILL.billing.1.1.1.1.1"),
     ],
 )
 async def test_what_would_be_worst_is_refused(observed: Observed, party: str, subject: str) -> None:
@@ -215,6 +227,29 @@ async def test_each_channel_carries_frames_and_answers(guarded_url: str, channel
             assert answer.payload == b"heartbeat"
 
 
+@pytest.mark.parametrize(
+    "queue", [each for each in declarations() if isinstance(each, WorkQueue)], ids=lambda q: q.subject
+)
+async def test_each_work_queue_brings_its_messages_from_each_sender_to_its_owner(
+    guarded_url: str, queue: Contract
+) -> None:
+    """The owner makes it, and what was done does not come again; here all of it is unreadable, and dropped."""
+    assert isinstance(queue, WorkQueue)
+    async with AsyncExitStack() as stack:
+        worker = Worker(await opened(stack, guarded_url, queue.owner), queue, _ignore)
+        working = asyncio.create_task(worker.run())
+        async with asyncio.timeout(30):
+            while not worker.is_ready:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+            for party in queue.senders:
+                await store(await opened(stack, guarded_url, party), queue, party.encode())
+            while worker.dropped_total < len(queue.senders):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        working.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await working
+
+
 async def opened(stack: AsyncExitStack, url: str, party: str) -> Link:
     """Return an open connection of `party`, which `stack` closes."""
     link = Link((url,), party=party, user=party, password=PASSWORDS[party], name="test")
@@ -257,7 +292,19 @@ def may_publish(party: str) -> set[str]:
                     allowed |= {inbox(other) for other in senders}
             case Event() if party == each.owner:
                 allowed.add(subject_of(each))
+            case WorkQueue():
+                allowed |= {subject_of(each)} if party in each.senders else set()
+                allowed |= words_of(each) if party == each.owner else set()
     return allowed
+
+
+def words_of(queue: WorkQueue[msgspec.Struct]) -> set[str]:
+    """Return what the owner of a work queue says to JetStream: make it, hand out messages, and how one of them ended."""
+    name = f"{queue.stream}.{queue.owner}"
+    return {
+        f"$JS.API.STREAM.CREATE.{queue.stream}", f"$JS.API.CONSUMER.CREATE.{name}", f"$JS.API.CONSUMER.MSG.NEXT.{name}",
+        f"$JS.ACK.{name}.1.2.3.4.5", f"$JS.ACK._.account.{name}.1.2.3.4.5.6",
+    }  # fmt: skip
 
 
 def may_hear(party: str) -> set[str]:
@@ -271,6 +318,8 @@ def may_hear(party: str) -> set[str]:
                 hearers = each.listeners
             case Channel():
                 hearers = (each.receiver,)
+            case WorkQueue():
+                hearers = ()
         if party in hearers:
             allowed.add(subject_of(each))
             if isinstance(each, Channel):
@@ -287,5 +336,5 @@ async def _answer_all(link: Link, subject: str, queue: str = "") -> None:
     await link.flush()
 
 
-async def _ignore(message: Msg) -> None:
+async def _ignore(message: object) -> None:
     """Do nothing with it."""

@@ -51,6 +51,9 @@ def create_app(settings, bus):
         say(f"opened {{bus.is_connected}}")
         part = life.guard(asyncio.create_task(fail()))
         yield {{"word": "state"}}
+        if missing:
+            say("waits")
+            await life.patience(3600)
         say(f"closing {{life.stopping.is_set()}} {{life.is_ready}} {{bus.is_connected}}")
         part.cancel()
 
@@ -218,6 +221,23 @@ async def test_an_open_answer_is_finished(tmp_path: Path, nats_url: str) -> None
         service.process.send_signal(signal.SIGTERM)
 
         assert (await answer).text == "finished"
+        assert await service.status() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_ends_the_patience_and_not_the_order(
+    tmp_path: Path, nats_url: str, number: signal.Signals
+) -> None:
+    """What the lifespan does in the end is still done."""
+    async with started(tmp_path, nats_url) as service:
+        await service.until_ready()
+        assert await service.said() == "opened True"
+        await service.http.get("/lack")
+        service.process.send_signal(signal.SIGTERM)
+        assert await service.said() == "waits"
+        service.process.send_signal(number)
+
+        assert await service.said() == "closing True False True"
         assert await service.status() == 0
 
 

@@ -1,18 +1,20 @@
 """Ending a hold from outside billing: repeated until it is confirmed or refused."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
+import msgspec
 import pytest
 
 from shared import settlement
-from shared.bus import Bus
+from shared.bus import Bus, Worker
 from shared.contracts import billing
 from shared.contracts.call import BILLING, EDGE
 from shared.errors import Conflict, Forbidden, Internal, InvalidRequest, NotFound, RelayError, Unavailable
 from shared.ids import uuid7
+from shared.settings import Settings
 from shared.settlement import settle
-from tests.shared.conftest import Connect, soon
+from tests.shared.conftest import Connect, soon, until
 
 ENDED = billing.Ended(state="SETTLED", charged_nano_usd=5)
 VOID = billing.Void(request_id=str(uuid7()), account_id=str(uuid7()), reason="gone")
@@ -92,10 +94,92 @@ async def test_a_claim_that_nobody_confirms_is_given_up(edge: Bus, caplog: pytes
 
 
 async def test_a_claim_that_is_cancelled_ends_at_once(edge: Bus) -> None:
-    """At the end of a process nobody waits for the rest of the patience."""
+    """At the end of a process nobody waits for the rest of the patience, and where there is no spill for nothing else."""
     settling = asyncio.create_task(settle(edge, SETTLE))
     await asyncio.sleep(0.05)
     assert not settling.done()
     settling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await soon(settling)
+
+
+@pytest.mark.parametrize("claim", [SETTLE, VOID], ids=["settle", "void"])
+async def test_a_claim_that_has_waited_is_spilled(
+    spill: Claims, near: Bus, claim: billing.Settle | billing.Void, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody serves billing; the claim is delivered all the same, as it was."""
+    monkeypatch.setattr(settlement, "SPILL_AFTER_SECONDS", 0.05)
+    claim = another(claim)
+
+    assert await soon(settle(near, claim)) is None
+    await until(lambda: spill == [claim])
+
+
+async def test_a_claim_is_not_spilled_while_billing_may_still_answer(
+    spill: Claims, near: Bus, jetstream_url: str
+) -> None:
+    """A short outage is waited out."""
+    async with Bus(Settings(nats_url=jetstream_url), party=BILLING) as back:
+        settling = asyncio.create_task(settle(near, another(SETTLE)))
+        await asyncio.sleep(0.05)
+        await back.serve(billing.SETTLE, _end)
+        assert await soon(settling) == ENDED
+    assert not spill
+
+
+async def test_a_claim_that_is_cancelled_is_spilled_first(spill: Claims, near: Bus) -> None:
+    """What a process owes outlives it."""
+    claim = another(SETTLE)
+    settling = asyncio.create_task(settle(near, claim))
+    await asyncio.sleep(0.05)
+    settling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await soon(settling)
+    await until(lambda: spill == [claim])
+
+
+async def test_a_claim_that_cannot_be_spilled_waits_in_memory(
+    connect: Connect, edge: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without JetStream it is repeated until billing is back."""
+    monkeypatch.setattr(settlement, "SPILL_AFTER_SECONDS", 0.0)
+    settling = asyncio.create_task(settle(edge, SETTLE))
+    await asyncio.sleep(0.1)
+    assert not settling.done()
+
+    claims = await billing_that(connect)
+    assert await soon(settling) == ENDED
+    assert claims == [SETTLE]
+
+
+@pytest.fixture
+async def near(jetstream_url: str) -> AsyncIterator[Bus]:
+    """Whoever owes a settlement, on a server with JetStream."""
+    async with Bus(Settings(nats_url=jetstream_url), party=EDGE) as bus:
+        yield bus
+
+
+@pytest.fixture
+async def spill(jetstream_url: str) -> AsyncIterator[Claims]:
+    """What reaches billing through the spill."""
+    claims: Claims = []
+
+    async def note(spilled: billing.Spilled) -> None:
+        claims.append(spilled.claim)
+
+    async with Bus(Settings(nats_url=jetstream_url), party=BILLING) as bus:
+        worker = Worker(bus.control, billing.SPILL, note)
+        working = asyncio.create_task(worker.run())
+        await until(lambda: worker.is_ready)
+        yield claims
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+def another(claim: billing.Settle | billing.Void) -> billing.Settle | billing.Void:
+    """Return the claim on a hold of its own: the spill keeps an exact repeat once."""
+    return msgspec.structs.replace(claim, request_id=str(uuid7()))
+
+
+async def _end(claim: billing.Settle) -> billing.Ended:
+    return ENDED

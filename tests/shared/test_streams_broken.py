@@ -14,6 +14,7 @@ from shared.errors import Internal
 from shared.ids import uuid7
 from shared.stream import peers
 from shared.stream.actions import Ended, Failed, Failure, Started, Unconfirmed
+from shared.stream.frames import Open, encode
 from tests.shared.conftest import soon, until
 from tests.shared.streams import (
     END,
@@ -217,6 +218,36 @@ async def test_what_no_frame_is_counted_and_dropped(ends: Ends) -> None:
     await until(lambda: (dispatcher.undecodable_total, edge.undecodable_total) == (2, 1))
 
 
+async def test_an_open_that_comes_twice_is_answered_once(ends: Ends) -> None:
+    """The bus may repeat it; upstream is called and paid for once."""
+    served: list[int] = []
+
+    async def serve(attempt: Attempt) -> None:
+        served.append(attempt.number)
+        await attempt.cancelled
+        await finish(attempt)
+
+    dispatcher = await ends.callees(serve)
+    edge = await ends.callers()
+    opening = Open(
+        caller=edge.id,
+        request_id=uuid7().hex,
+        valid_until_unix_ms=endpoint.unix_ms() + 3_600_000,
+        deadline_unix_ms=0,
+        head=HEAD,
+        body=b"",
+        body_bytes=0,
+        credit_limit=0,
+    )
+    for frame in (encode(opening, attempt=2), encode(opening, attempt=2), encode(opening, attempt=1), b""):
+        await edge._link.publish(OPEN.subject(), frame)
+
+    await until(lambda: dispatcher.undecodable_total == 1 and bool(served))  # the last of them has come
+    assert served == [2]
+    assert dispatcher.active == 1
+    await soon(dispatcher.drain(asyncio.sleep(0.0)))
+
+
 async def test_a_clock_that_stops_ends_the_process(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
     """An endpoint that would never time anything out again counts as a connection that is lost for good."""
     edge = await ends.callers()
@@ -248,7 +279,7 @@ async def test_an_endpoint_that_is_left_cancels_what_it_still_runs(
     answer = await call(edge)
     assert await soon(answer.next()) == [Started(head=HEAD)]
 
-    assert await soon(dispatcher.drain(timeout_seconds=0.0)) == 1
+    assert await soon(dispatcher.drain(asyncio.sleep(0.0))) == 1
     assert dispatcher.active == 1
     await dispatcher.__aexit__(None, None, None)
 

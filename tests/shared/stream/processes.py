@@ -11,6 +11,7 @@ from shared.stream.actions import (
     Cancelled,
     Closed,
     Confirmed,
+    Delivered,
     Ended,
     Failed,
     Opened,
@@ -18,6 +19,7 @@ from shared.stream.actions import (
     Send,
     Started,
     Unconfirmed,
+    Undelivered,
     Writable,
 )
 from shared.stream.callee import CalleeStream, is_expired, refusal
@@ -65,6 +67,7 @@ class Work:
         self.key = f"{stream.request_id} {stream.attempt} {process.name}"
         self.is_running = False
         self.is_over = False
+        self.is_settling = False
         self._rest = memoryview(process.world.answer(self.key))
         self._waits = False
 
@@ -102,8 +105,13 @@ class Work:
         """Say END once, and FIN when the settlement is done."""
         if not self.is_over:
             self.is_over, self.is_running = True, False
-            self.process.perform(self.stream, self.stream.end(tail))
-            self.process.later(self.process.world.rng.choice([0.0, 0.5, 5.0]), self._finish)
+            self.process.perform(self.stream, self.stream.end(tail, self.process.world.now))
+
+    def settle(self) -> None:
+        """Say FIN when the settlement is done, which waits for the word on the delivery."""
+        check(not self.is_settling, "two words on the delivery")
+        self.is_settling = True
+        self.process.later(self.process.world.rng.choice([0.0, 0.5, 5.0]), self._finish)
 
     def _finish(self) -> None:
         self.process.perform(self.stream, self.stream.finish(b"settled", self.process.world.now))
@@ -354,6 +362,9 @@ class Dispatcher(Process):
                     check(not work.is_over, "cancelled after the end")
                     work.is_running = False
                     self.later(self.world.rng.choice([0.0, 0.2]), lambda: work.end(b"cancelled"))
+                case Delivered() | Undelivered():
+                    check(work.is_over, "a word on the delivery before the end")
+                    work.settle()
                 case Closed():
                     self._remove(work)
 

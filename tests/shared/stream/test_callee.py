@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.stream.actions import BodyReady, Cancelled, Closed, Send, Writable
+from shared.stream.actions import BodyReady, Cancelled, Closed, Delivered, Send, Undelivered, Writable
 from shared.stream.callee import CalleeStream, is_expired, refusal
 from shared.stream.frames import (
     MAX_OPAQUE_BYTES,
@@ -49,7 +49,7 @@ def finished() -> CalleeStream:
     stream = confirmed()
     stream.send_head(b"200")
     stream.send_data(b"abc")
-    stream.end(b"usage")
+    stream.end(b"usage", 0.0)
     stream.finish(b"settled", 0.0)
     return stream
 
@@ -165,7 +165,7 @@ class TestAnswering:
         """END says how many bytes there were, and that they are all."""
         stream = confirmed()
 
-        actions = [*stream.send_head(b"200"), *stream.send_data(b"abc"), *stream.end(b"usage")]
+        actions = [*stream.send_head(b"200"), *stream.send_data(b"abc"), *stream.end(b"usage", 0.0)]
 
         assert sent(actions) == [
             frame(Head(head=b"200"), seq=1),
@@ -238,17 +238,19 @@ class TestGivingUp:
 
         assert (stream.can_send(), stream.retained_bytes) == (0, 0)
         assert stream.send_head(b"") == stream.send_data(b"x") == stream.tick(0.0) == []
-        assert sent(stream.end(b"cut")) == [
+        assert sent(stream.end(b"cut", 0.0)) == [
             frame(End(tail=b"cut", total_bytes=3, is_aborted=True), seq=2, offset=3)
         ]
 
     def test_after_end_nothing_is_cancelled(self) -> None:
-        """A late CANCEL brings END again."""
+        """A late CANCEL brings END again, and says that the answer is not wanted."""
         stream = confirmed()
-        stream.end(b"usage")
+        stream.end(b"usage", 0.0)
 
-        assert stream.peer_lost(0.0) == stream.abort("draining") == []
-        assert contents(stream.handle(frame(Cancel(reason="x")), 0.0)) == [End(tail=b"usage", total_bytes=0)]
+        assert stream.abort("draining") == []
+        actions = stream.handle(frame(Cancel(reason="client_gone")), 0.0)
+        assert contents(actions) == [End(tail=b"usage", total_bytes=0)]
+        assert others(actions) == [Undelivered(reason="client_gone")]
 
     def test_a_cancelled_attempt_takes_no_body(self) -> None:
         """It will never be called."""
@@ -259,13 +261,60 @@ class TestGivingUp:
         assert stream.handle(frame(Body(payload=b"c"), seq=1, offset=2), 0.0) == []
 
 
+class TestDelivery:
+    """Exactly one word on whether the caller has it all."""
+
+    def test_an_answer_is_delivered_when_end_is_acknowledged(self) -> None:
+        """Not before, and not twice."""
+        stream = confirmed()
+        stream.send_data(b"abc")
+        stream.end(b"usage", 0.0)
+
+        assert stream.handle(frame(Credit(limit=WINDOW, received_seq=1)), 1.0) == []
+        assert stream.handle(frame(Credit(limit=WINDOW, received_seq=2)), 1.0) == [Delivered()]
+        assert stream.handle(frame(Credit(limit=WINDOW, received_seq=2)), 1.0) == []
+        assert stream.peer_lost(2.0) == stream.tick(99.0) == []
+
+    def test_a_caller_that_is_lost_does_not_have_it(self) -> None:
+        """Nobody can say what became of it."""
+        stream = confirmed()
+        stream.end(b"usage", 0.0)
+
+        assert stream.peer_lost(1.0) == [Undelivered(reason="peer_lost")]
+        assert stream.handle(frame(Credit(limit=WINDOW, received_seq=1)), 2.0) == []
+
+    def test_a_newer_attempt_leaves_it_undelivered(self) -> None:
+        """The caller has gone on to somebody else."""
+        stream = confirmed()
+        stream.end(b"usage", 0.0)
+
+        actions = stream.handle(frame(opening(), attempt=2, callee=None), 1.0)
+
+        assert others(actions) == [Undelivered(reason="superseded")]
+
+    def test_nothing_heard_for_twenty_seconds_leaves_it_undelivered(self) -> None:
+        """The application must not wait for ever."""
+        stream = confirmed()
+        stream.end(b"usage", 5.0)
+
+        assert others(stream.tick(24.9)) == []
+        assert others(stream.tick(25.0)) == [Undelivered(reason="unacknowledged")]
+
+    def test_a_cancelled_answer_is_undelivered_at_once(self) -> None:
+        """For the reason of its cancel."""
+        stream = confirmed()
+        stream.abort("draining")
+
+        assert others(stream.end(b"cut", 0.0)) == [Undelivered(reason="draining")]
+
+
 class TestLastWord:
     """FIN, and how long the machine stays."""
 
     def test_fin_carries_the_number_of_end(self) -> None:
         """Should it overtake END, the caller knows what is missing."""
         stream = confirmed()
-        stream.end(b"usage")
+        stream.end(b"usage", 0.0)
 
         assert sent(stream.finish(b"settled", 0.0)) == [frame(Fin(tail=b"settled"), seq=1)]
 
@@ -296,7 +345,7 @@ class TestLastWord:
         """Clocks may differ."""
         stream = callee(opening(valid_ms=3_600_000))
         stream.accept(0.0)
-        stream.end(b"")
+        stream.end(b"", 0.0)
         stream.finish(b"", 0.0)
         stream.handle(frame(Fin()), 0.1)
 

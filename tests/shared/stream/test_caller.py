@@ -100,24 +100,34 @@ class TestOpening:
 
         assert stream.handle(frame(ACCEPT), 0.5) == [Opened(peer=CALLEE, attempt=1)]
 
-    def test_silence_brings_one_more_attempt(self) -> None:
-        """After a second, with a new number and a new validity; the second silence is a failure."""
+    def test_silence_is_a_failure_after_a_second(self) -> None:
+        """Somebody may have begun, so only the application can say what comes next."""
+        stream = caller()
+        (opened,) = sent(stream.open(0.0, UNIX_MS))
+        assert isinstance(opened.content, Open)
+        assert opened.content.valid_until_unix_ms == UNIX_MS + 1000
+
+        assert stream.tick(0.9) == []
+        assert stream.tick(1.0) == [failed(Failure.NO_ACCEPT)]
+        assert stream.tick(4.0) == [Unconfirmed(tail=None), Closed()]
+
+    def test_a_late_accept_after_the_silence_is_cancelled(self) -> None:
+        """And its word on the settlement is waited for."""
         stream = caller()
         stream.open(0.0, UNIX_MS)
-        assert stream.tick(0.9) == []
+        stream.tick(1.0)
 
-        (second,) = sent(stream.tick(1.0))
-        assert isinstance(second.content, Open)
-        assert (second.attempt, second.content.valid_until_unix_ms) == (2, UNIX_MS + 2000)
-        assert stream.tick(2.0) == [failed(Failure.NO_ACCEPT, attempt=2)]
-        assert stream.tick(5.0) == [Unconfirmed(tail=None), Closed()]
+        assert contents(stream.handle(frame(ACCEPT), 1.5)) == [Cancel(reason="no_accept")]
+        assert others(stream.handle(FIN, 2.0)) == [Confirmed(tail=b"settled"), Closed()]
 
-    def test_silence_without_a_budget_is_a_failure(self) -> None:
+    def test_busy_without_a_budget_is_a_failure(self) -> None:
         """A slow moment does not become a storm."""
         stream = caller(has_budget=False)
         stream.open(0.0, UNIX_MS)
 
-        assert stream.tick(1.0) == [failed(Failure.NO_ACCEPT)]
+        assert others(stream.handle(frame(Busy(reason="full"), callee=None), 0.0))[0] == failed(
+            Failure.BUSY, has_accept=False
+        )
 
     def test_busy_brings_the_next_attempt_at_once(self) -> None:
         """At most four in all; that nobody has called upstream is then certain."""
@@ -166,9 +176,8 @@ class TestFencing:
 
     def test_a_late_accept_of_an_old_attempt_is_cancelled(self) -> None:
         """At most once a second, and so are later frames of that callee."""
-        stream = caller()
+        stream = caller(first_attempt=2)
         stream.open(0.0, UNIX_MS)
-        stream.tick(1.0)
         late = frame(ACCEPT, attempt=1)
 
         (cancel,) = stream.handle(late, 1.1)
@@ -193,6 +202,14 @@ class TestFencing:
         """Before its ACCEPT nobody knows whom to tell."""
         stream = caller()
         stream.open(0.0, UNIX_MS)
+
+        assert stream.handle(HEAD, 0.0) == []
+
+    def test_frames_of_an_old_attempt_are_dropped(self) -> None:
+        """Also when the same callee has taken both."""
+        stream = caller(first_attempt=2)
+        stream.open(0.0, UNIX_MS)
+        stream.handle(frame(ACCEPT, attempt=2), 0.0)
 
         assert stream.handle(HEAD, 0.0) == []
 
@@ -360,7 +377,10 @@ class TestLeaving:
         stream = accepted()
         stream.cancel("client_gone", 0.0)
 
-        assert contents(stream.handle(END, 1.0)) == [Credit(limit=WINDOW, received_seq=3)]
+        assert contents(stream.handle(END, 1.0)) == [
+            Cancel(reason="client_gone"),
+            Credit(limit=WINDOW, received_seq=3),
+        ]
         assert stream.tick(2.0) == stream.handle(DATA, 2.0) == stream.consumed(3, 2.0) == []
         assert stream.tick(4.0) == [Unconfirmed(tail=b"usage"), Closed()]
 
