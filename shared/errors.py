@@ -7,8 +7,10 @@
     ├─ Forbidden                  403    the key is good, but this model, address or account is not allowed
     ├─ NotFound                   404    the model, route or object does not exist
     ├─ MethodNotAllowed           405    the route exists, the method does not
+    ├─ Repeated                   409    a request with this idempotency key runs, or was answered
     ├─ TooLarge                   413    the body exceeds a stated limit
     ├─ UnsupportedMedia           415    the body has a content type or encoding we do not read
+    ├─ KeyReused                  422    the idempotency key was used for another request
     ├─ RateLimited                429    a limit is reached for the moment; waiting helps
     ├─ Internal                   500    a fault of ours; the detail is in the log, never here
     ├─ UpstreamFailed             502    every upstream attempt failed
@@ -163,6 +165,18 @@ class UpstreamTimeout(RelayError):
     kind = "upstream_timeout"
 
 
+class Repeated(RelayError):
+    """A request with this idempotency key runs, or was answered; it is not run again."""
+
+    kind = "repeated"
+
+
+class KeyReused(RelayError):
+    """The idempotency key was used for another request."""
+
+    kind = "key_reused"
+
+
 class Conflict(RelayError):
     """An id was used again with other arguments; nothing was changed."""
 
@@ -174,7 +188,7 @@ FAMILY: dict[str, type[RelayError]] = {
     for cls in (
         InvalidRequest, Unauthenticated, InsufficientFunds, Forbidden, NotFound, MethodNotAllowed,
         TooLarge, UnsupportedMedia, RateLimited, Internal, UpstreamFailed, Unavailable,
-        UpstreamTimeout, Conflict,
+        UpstreamTimeout, Repeated, KeyReused, Conflict,
     )
 }  # fmt: skip
 

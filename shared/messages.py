@@ -19,6 +19,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "缺少必填参数：“{name}”。",
     ),
     "invalid_http": ("The HTTP request is malformed.", "HTTP 请求格式错误。"),
+    "head_too_large": (
+        "The head of the HTTP request exceeds the limit of {limit_bytes} bytes.",
+        "HTTP 请求头超过 {limit_bytes} 字节的上限。",
+    ),
+    "invalid_idempotency_key": (
+        "The header 'Idempotency-Key' must be given once, with 1 to 255 visible ASCII characters.",
+        "请求头“Idempotency-Key”只能出现一次，且须为 1 至 255 个可见 ASCII 字符。",
+    ),
     # 401
     "missing_api_key": (
         "No API key was given. Send it as 'Authorization: Bearer sk-relay-…'.",
@@ -78,6 +86,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "请求未在 {limit_seconds} 秒内接收完毕。",
     ),
     # 429
+    "too_many_wrong_keys": (
+        "Too many wrong API keys were tried. Wait before trying a key that has not been used here recently.",
+        "错误的 API 密钥尝试次数过多。请稍后再尝试近期未在此使用过的密钥。",
+    ),
     "balance_held": (
         "The balance is held by requests that are still running. Try again when one has ended.",
         "余额正被仍在进行的请求占用，请稍后重试。",
@@ -136,6 +148,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
     # operators
     "migration_refused": ("The database cannot be migrated: {problem}.", "无法迁移数据库：{problem}。"),
     "already_exists": ("A {what} named '{name}' exists already.", "名为“{name}”的{what}已存在。"),
+    "idempotency_key_in_use": (
+        "The request {id} with this 'Idempotency-Key' is running or was answered; it is not run again, and its answer is not kept.",
+        "使用此“Idempotency-Key”的请求 {id} 正在处理或已经应答；不会再次执行，其应答也未保存。",
+    ),
+    "idempotency_key_reused": (
+        "This 'Idempotency-Key' was used for another request. Use a new key for each request.",
+        "此“Idempotency-Key”已用于另一请求。请为每个请求使用新的键。",
+    ),
     "id_conflict": (
         "The id {id} was used before with other arguments; nothing was changed.",
         "标识 {id} 曾以不同参数使用过，未做任何更改。",

@@ -58,8 +58,9 @@ class Rule(StrEnum):
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a request that ended.
 
-    `reported` is the upstream's usage, hostile values included, or None; `delivered` is our own estimate. The bounds are
-    those of the hold when the request ended, over all choices.
+    `reported` is the upstream's usage, hostile values included, or None; whoever read it and found figures that are no counts
+    sets `is_reported_doubtful`. `delivered` is our own estimate. The bounds are those of the hold when the request ended, over
+    all choices.
     """
 
     outcome: Outcome
@@ -69,6 +70,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     abort_policy: AbortPolicy
     input_tokens_bound: int
     output_tokens_bound: int
+    is_reported_doubtful: bool = False
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +116,7 @@ def _rule_of_completed(evidence: Evidence) -> Rule:
     reported = evidence.reported
     if reported is None:
         return Rule.C2
-    if not is_plausible(reported, evidence.input_tokens_bound, evidence.output_tokens_bound):
+    if not _is_believed(reported, evidence):
         return Rule.C4
     return Rule.C3 if reported == Units() else Rule.C1
 
@@ -123,9 +125,15 @@ def _known_units(evidence: Evidence) -> tuple[Units, bool]:
     """Return the units that are known to be used, and whether they are an estimate."""
     if evidence.reported is None:
         return _clamped(evidence.delivered, evidence), True
-    if is_plausible(evidence.reported, evidence.input_tokens_bound, evidence.output_tokens_bound):
+    if _is_believed(evidence.reported, evidence):
         return evidence.reported, False
     return _clamped(evidence.reported, evidence), True
+
+
+def _is_believed(reported: Units, evidence: Evidence) -> bool:
+    return not evidence.is_reported_doubtful and is_plausible(
+        reported, evidence.input_tokens_bound, evidence.output_tokens_bound
+    )
 
 
 def _clamped(units: Units, evidence: Evidence) -> Units:

@@ -3,6 +3,8 @@
 A `Command` is one element of the JSON array that the function takes; an `Answer` is one of its rows, columns in order.
 """
 
+from uuid import UUID
+
 import msgspec
 
 from services.billing.charging import AbortPolicy, Evidence, Outcome, decide
@@ -14,9 +16,11 @@ from shared.errors import (
     InsufficientFunds,
     Internal,
     InvalidRequest,
+    KeyReused,
     NotFound,
     RateLimited,
     RelayError,
+    Repeated,
     Unauthenticated,
     Unavailable,
 )
@@ -63,6 +67,7 @@ class Command(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     channel: str | None = None
     witness: str | None = None
     reason: str | None = None
+    idempotency_key: str | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -83,6 +88,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     posted_nano_usd: int | None = None
     held_nano_usd: int | None = None
     version: int | None = None
+    former_id: UUID | None = None
 
 
 def reserve(request: billing.Reserve) -> Command:
@@ -104,6 +110,7 @@ def reserve(request: billing.Reserve) -> Command:
         choices=request.choices,
         output_tokens_wanted=request.output_tokens_wanted,
         input_tokens_bound=request.input_tokens_bound,
+        idempotency_key=request.idempotency_key,
     )
 
 
@@ -177,6 +184,7 @@ def settle(request: billing.Settle) -> Command:
             outcome=Outcome(request.outcome),
             is_upstream_accepted=request.is_upstream_accepted,
             reported=None if request.usage is None else _units(request.usage),
+            is_reported_doubtful=request.is_usage_doubtful,
             delivered=_units(request.delivered),
             abort_policy=AbortPolicy(request.abort_policy),
             input_tokens_bound=request.input_tokens_bound,
@@ -245,6 +253,10 @@ def _refusal(request: billing.Reserve, answer: Answer) -> RelayError:  # noqa: C
             return NotFound("model_not_found", param="model", model=request.model)
         case "lease_ended":
             return Unavailable("lease_ended", retry_after_seconds=LEASE_RETRY_SECONDS)
+        case "repeated":
+            return Repeated("idempotency_key_in_use", id=str(answer.former_id))
+        case "key_reused":
+            return KeyReused("idempotency_key_reused")
         case "conflict" | "settled" | "voided" | "expired":
             return Conflict("id_conflict", id=request.request_id)
         case _:

@@ -39,7 +39,8 @@ RECONNECT_SECONDS = 0.25
 PROBE_SECONDS = 1.0
 
 _EXECUTE = """SELECT ord, result, state, amount_nano_usd, input_tokens_bound, output_tokens_bound, price_id, attempt,
-    deadline_seconds, charged_nano_usd, needed_nano_usd, affordable_output_tokens, posted_nano_usd, held_nano_usd, version
+    deadline_seconds, charged_nano_usd, needed_nano_usd, affordable_output_tokens, posted_nano_usd, held_nano_usd, version,
+    former_id
     FROM billing.execute($1::jsonb, $2)"""
 
 log = logging.getLogger(__name__)

@@ -27,6 +27,7 @@ from shared.errors import Unavailable
 
 BATCH = 256
 TOMBSTONE_SECONDS = 86_400  # no reserve is under way for so long
+IDEMPOTENCY_SECONDS = 86_400
 LOOKS_PER_LEASE = 4  # at least
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Reaper:
                     continue
                 async with transaction(self._pool) as connection:
                     await store.prune_tombstones(connection, age_seconds=TOMBSTONE_SECONDS)
+                    await store.prune_idempotency(connection, age_seconds=IDEMPOTENCY_SECONDS)
             except Unavailable:
                 self._break_off("PostgreSQL")
             except asyncpg.PostgresError:

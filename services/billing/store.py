@@ -58,6 +58,11 @@ async def prune_tombstones(connection: Connection, *, age_seconds: int) -> None:
     await connection.fetchval("SELECT billing.prune_tombstones($1)", age_seconds)
 
 
+async def prune_idempotency(connection: Connection, *, age_seconds: int) -> None:
+    """Forget the idempotency keys that clients named so long ago."""
+    await connection.fetchval("SELECT billing.prune_idempotency($1)", age_seconds)
+
+
 async def put_account(connection: Connection, request: billing.PutAccount) -> None:
     """Store an account's status unless a newer version is here already."""
     await connection.fetchval(

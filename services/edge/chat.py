@@ -7,6 +7,7 @@ no `[DONE]`, and a body that is not finished, so that it looks as broken as it i
 """
 
 import asyncio
+import re
 import time
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from services.edge.relay import Exchange, Relay
 from services.edge.settings import EdgeSettings
 from shared.bus import Answer, Idle
 from shared.contracts.auth import Principal
-from shared.errors import Forbidden, Internal, RelayError
+from shared.errors import Forbidden, Internal, InvalidRequest, RelayError
 from shared.failpoints import failpoint
 from shared.ids import uuid7
 from shared.metrics import Metrics
@@ -33,6 +34,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 STREAM_TYPE = b"text/event-stream; charset=utf-8"
 CHECK_SECONDS_MAX = 5.0
 DISCARD_SECONDS = 10.0
+_IDEMPOTENCY_KEY = re.compile(rb"[!-~]{1,255}")
 
 
 class ChatEndpoint:
@@ -73,7 +75,9 @@ class ChatEndpoint:
                 body = await self._body(scope, counting)
                 unread = None
                 request = openai.parse(body)
-                exchange = await self._relay.open(request_id, principal, request, body)
+                exchange = await self._relay.open(
+                    request_id, principal, request, body, idempotency_key(scope["headers"])
+                )
                 client = _Client(self._relay, exchange, send, language, self._settings)
                 try:
                     await client.serve(receive)
@@ -129,6 +133,19 @@ def language_in(scope: Scope, default: Language) -> Language:
         if name == b"accept-language":
             return language_of(value.decode("latin-1"), default)
     return default
+
+
+def idempotency_key(headers: list[tuple[bytes, bytes]]) -> str | None:
+    """Return what the client calls this request, so that it runs once however often it is sent; None if it says nothing.
+
+    Source: draft-ietf-httpapi-idempotency-key-header. Raises: InvalidRequest.
+    """
+    given = [value for name, value in headers if name == b"idempotency-key"]
+    if not given:
+        return None
+    if len(given) > 1 or not _IDEMPOTENCY_KEY.fullmatch(given[0]):
+        raise InvalidRequest("invalid_idempotency_key", param="Idempotency-Key")
+    return given[0].decode("ascii")
 
 
 async def send_error(

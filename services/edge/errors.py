@@ -1,7 +1,7 @@
 """The one table from `RelayError` to HTTP, and an error's bytes in the OpenAI dialect.
 
 The official SDKs obey `x-should-retry` before anything else and repeat 408, 409, 429 and every 5xx without it. So every error says
-whether a repeat can help, and 408 and 409 are never used.
+whether a repeat can help; 408 is never used, and 409 only for a repeat itself.
 """
 
 import math
@@ -15,10 +15,12 @@ from shared.errors import (
     InsufficientFunds,
     Internal,
     InvalidRequest,
+    KeyReused,
     MethodNotAllowed,
     NotFound,
     RateLimited,
     RelayError,
+    Repeated,
     TooLarge,
     Unauthenticated,
     Unavailable,
@@ -52,6 +54,8 @@ TABLE: dict[type[RelayError], HttpError] = {
     MethodNotAllowed: HttpError(status=405, type="invalid_request_error"),
     TooLarge: HttpError(status=413, type="invalid_request_error"),
     UnsupportedMedia: HttpError(status=415, type="invalid_request_error"),
+    Repeated: HttpError(status=409, type="invalid_request_error"),
+    KeyReused: HttpError(status=422, type="invalid_request_error"),
     RateLimited: HttpError(status=429, type="rate_limit_error", is_retryable=True),
     Internal: HttpError(status=500, type="server_error"),
     UpstreamFailed: HttpError(status=502, type="upstream_error"),
@@ -61,7 +65,7 @@ TABLE: dict[type[RelayError], HttpError] = {
 
 # These are raised while the body is still on its way: what is left of it must not be read as the next request.
 _CLOSING_KINDS = (TooLarge, UnsupportedMedia)
-_CLOSING_CODES = ("invalid_http", "request_timeout")
+_CLOSING_CODES = ("head_too_large", "invalid_http", "request_timeout")
 _QUALITY = re.compile(r"\s*(?:q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?\s*", re.IGNORECASE)
 
 

@@ -104,20 +104,37 @@ class Relay:
         return len(self._exchanges)
 
     async def open(
-        self, request_id: UUID, principal: auth.Principal, request: ChatRequest, body: bytes
+        self,
+        request_id: UUID,
+        principal: auth.Principal,
+        request: ChatRequest,
+        body: bytes,
+        idempotency_key: str | None = None,
     ) -> Exchange:
         """Admit the request and send it to a dispatcher; the caller then reads `answer` and calls `close` in the end.
 
-        Raises: Forbidden, NotFound, InsufficientFunds, RateLimited, Unauthenticated, Unavailable or Internal. What may be
-        held then is given back.
+        Raises: Forbidden, NotFound, InsufficientFunds, RateLimited, Unauthenticated, Unavailable or Internal; with an
+        `idempotency_key` also Repeated and KeyReused. What may be held then is given back.
         """
         if principal.allowed_models and request.model not in principal.allowed_models:
             raise Forbidden("model_not_allowed", param="model", model=request.model)
         if len(self._endings) >= ENDINGS_MAX:
             raise Unavailable("overloaded", retry_after_seconds=1)
         failpoint("edge.authenticated")
-        bound = input_tokens_bound(len(body), request)
-        hold, lease_id = await self._reserve(request_id, principal, request, body, bound)
+        question = billing.Reserve(
+            request_id=str(request_id),
+            account_id=principal.account_id,
+            key_id=principal.key_id,
+            lease_id="",
+            model=request.model,
+            input_tokens_bound=input_tokens_bound(len(body), request),
+            output_tokens_wanted=request.output_tokens_wanted,
+            choices=request.choices,
+            deadline_seconds=self._settings.request_seconds_max,
+            fingerprint=hashlib.blake2b(body, digest_size=16).hexdigest(),
+            idempotency_key=idempotency_key,
+        )
+        hold, lease_id = await self._reserve(question)
         failpoint("edge.reserved")
         call = dispatcher.ChatCall(
             account_id=principal.account_id,
@@ -126,17 +143,16 @@ class Relay:
             include_usage=request.include_usage,
             output_tokens_granted=hold.output_tokens_granted,
             choices=request.choices,
-            input_tokens_bound=bound,
-            deadline_seconds=self._settings.request_seconds_max,
+            input_tokens_bound=question.input_tokens_bound,
+            deadline_seconds=question.deadline_seconds,
         )
         try:
             answer = await self._send(request_id, call, body)
         except BaseException:
-            self._void(request_id, principal.account_id, "not_opened")
+            self._void(question, "not_opened")
             raise
         failpoint("edge.opened")
-        exchange = Exchange(request_id, lease_id, call, body, answer)
-        self._exchanges[request_id] = exchange
+        exchange = self._exchanges[request_id] = Exchange(request_id, lease_id, call, body, answer)
         late = UpstreamTimeout("deadline_exceeded", limit_seconds=round(call.deadline_seconds))
         exchange.deadline = asyncio.get_running_loop().call_later(
             call.deadline_seconds, self._cut, exchange, late, "deadline"
@@ -200,24 +216,11 @@ class Relay:
             first_attempt=first_attempt,
         )
 
-    async def _reserve(
-        self, request_id: UUID, principal: auth.Principal, request: ChatRequest, body: bytes, bound: int
-    ) -> tuple[billing.Hold, str]:
-        fingerprint = hashlib.blake2b(body, digest_size=16).hexdigest()
+    async def _reserve(self, question: billing.Reserve) -> tuple[billing.Hold, str]:
+        """Return the hold and the id of the lease that it is under."""
         for left in reversed(range(LEASE_TRIES)):
             lease_id = self.lease.id
-            question = billing.Reserve(
-                request_id=str(request_id),
-                account_id=principal.account_id,
-                key_id=principal.key_id,
-                lease_id=lease_id,
-                model=request.model,
-                input_tokens_bound=bound,
-                output_tokens_wanted=request.output_tokens_wanted,
-                choices=request.choices,
-                deadline_seconds=self._settings.request_seconds_max,
-                fingerprint=fingerprint,
-            )
+            question = msgspec.structs.replace(question, lease_id=lease_id)
             try:
                 return await self._bus.call(billing.RESERVE, question), lease_id
             except (Unavailable, Internal) as error:
@@ -225,15 +228,15 @@ class Relay:
                     await self.lease.replace(lease_id)
                     continue
                 # The outcome is unknown: a void ends the hold, or keeps a reserve that is still on its way from making one.
-                self._void(request_id, principal.account_id, "reserve_unanswered")
+                self._void(question, "reserve_unanswered")
                 raise
             except asyncio.CancelledError:
-                self._void(request_id, principal.account_id, "client_gone")
+                self._void(question, "client_gone")
                 raise
         raise Internal("internal_error")
 
-    def _void(self, request_id: UUID, account_id: str, reason: str) -> None:
-        void = billing.Void(request_id=str(request_id), account_id=account_id, reason=reason)
+    def _void(self, question: billing.Reserve, reason: str) -> None:
+        void = billing.Void(request_id=question.request_id, account_id=question.account_id, reason=reason)
         self._spawn(self._end(void))
 
     async def _end(self, claim: billing.Settle | billing.Void) -> None:

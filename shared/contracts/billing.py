@@ -24,6 +24,7 @@ class Reserve(msgspec.Struct, frozen=True, kw_only=True):
     choices: int
     deadline_seconds: float
     fingerprint: str
+    idempotency_key: str | None = None
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +80,8 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
     """The evidence of how a request ended. Billing decides the charge from it by the declared table C1…C9.
 
     `usage` is what the upstream reported, None when it said nothing; `delivered` is our own estimate of what the client got.
-    The bounds are those of the hold, over all choices: a usage far beyond them is not believed.
+    The bounds are those of the hold, over all choices: a usage far beyond them is not believed, and neither is one of which
+    `is_usage_doubtful` says that some of its figures were no counts, and are left out or cut off here.
     """
 
     request_id: str
@@ -90,6 +92,7 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens_bound: int
     output_tokens_bound: int
     usage: Usage | None = None
+    is_usage_doubtful: bool = False
     delivered: Usage = Usage()
     abort_policy: AbortPolicy = "estimate"
     channel: str = ""

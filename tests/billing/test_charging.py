@@ -19,6 +19,7 @@ def evidence(
     *,
     is_upstream_accepted: bool = True,
     abort_policy: AbortPolicy = AbortPolicy.ESTIMATE,
+    is_reported_doubtful: bool = False,
 ) -> Evidence:
     """Evidence of a request whose hold is bounded by 100 input and 50 output tokens."""
     return Evidence(
@@ -29,6 +30,7 @@ def evidence(
         abort_policy=abort_policy,
         input_tokens_bound=100,
         output_tokens_bound=50,
+        is_reported_doubtful=is_reported_doubtful,
     )
 
 
@@ -50,6 +52,8 @@ def evidence(
             evidence(Outcome.COMPLETED, Units(input_tokens=60, cache_read_tokens=-9, reasoning_tokens=-1)),
             "C4", Units(input_tokens=60), True, None,
         ),
+        (evidence(Outcome.COMPLETED, is_reported_doubtful=True), "C4", REPORTED, True, None),
+        (evidence(Outcome.COMPLETED, Units(), is_reported_doubtful=True), "C4", Units(), True, None),
         (evidence(Outcome.COMPLETED, is_upstream_accepted=False), "C5", Units(), False, "completed"),
         (evidence(Outcome.REFUSED), "C5", Units(), False, "refused"),
         (evidence(Outcome.UPSTREAM_FAILED, is_upstream_accepted=False), "C5", Units(), False, "upstream_failed"),
