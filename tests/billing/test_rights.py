@@ -7,7 +7,7 @@ from shared.ids import uuid7
 from tests.billing.bookkeeping import Ledger, reserve, settle, void
 
 TABLES = (
-    "account", "api_key", "hold", "lease", "migration", "outbox", "platform_account", "price", "transfer", "usage",
+    "account", "api_key", "hold", "idempotency", "lease", "migration", "outbox", "platform_account", "price", "transfer", "usage",
 )  # fmt: skip
 
 
@@ -17,7 +17,7 @@ async def service(ledger: Ledger) -> Ledger:
     await ledger.set_price()
     account, settled, voided = await ledger.open_account(10_000), uuid7(), uuid7()
     await ledger.execute(
-        reserve(settled, account), settle(settled, account), reserve(voided, account), void(voided, account),
+        reserve(settled, account, idempotency_key="k"), settle(settled, account), reserve(voided, account), void(voided, account),
         reserve(uuid7(), account), void(uuid7(), account),
     )  # fmt: skip
     await ledger.connection.execute("SET ROLE relay_billing")
@@ -60,7 +60,7 @@ async def test_service_runs_its_functions_and_no_inner_one(service: Ledger) -> N
     granted = {row["proname"] for row in functions if row["is_granted"]}
     assert granted == {
         "credit", "end_lease", "execute", "expire", "lead_outbox", "outbox_batch", "outbox_published",
-        "prune_tombstones", "put_account", "put_key", "renew_lease", "set_price",
+        "prune_idempotency", "prune_tombstones", "put_account", "put_key", "renew_lease", "set_price",
     }  # fmt: skip
     for row in functions:
         assert not row["is_public"]

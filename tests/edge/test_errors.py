@@ -14,10 +14,12 @@ from shared.errors import (
     InsufficientFunds,
     Internal,
     InvalidRequest,
+    KeyReused,
     MethodNotAllowed,
     NotFound,
     RateLimited,
     RelayError,
+    Repeated,
     TooLarge,
     Unauthenticated,
     Unavailable,
@@ -42,6 +44,8 @@ ROWS = [
     ),
     (TooLarge("request_too_large", limit_bytes=1), 413, "invalid_request_error", False),
     (UnsupportedMedia("unsupported_media_type"), 415, "invalid_request_error", False),
+    (Repeated("idempotency_key_in_use", id="r"), 409, "invalid_request_error", False),
+    (KeyReused("idempotency_key_reused"), 422, "invalid_request_error", False),
     (RateLimited("balance_held", retry_after_seconds=2.0), 429, "rate_limit_error", True),
     (Internal("internal_error"), 500, "server_error", False),
     (UpstreamFailed("upstream_error"), 502, "upstream_error", False),
@@ -76,10 +80,10 @@ def test_each_class_has_its_status_type_and_retry_hint(
 
 
 def test_the_table_has_every_class_that_http_may_meet() -> None:
-    """Only Conflict, which concerns our own callers, has no row; 408 and 409 are never sent."""
+    """Only Conflict, which concerns our own callers, has no row; 408 is never sent, and 409 for a repeat alone."""
     assert {row[0].kind for row in ROWS} == set(FAMILY) - {Conflict.kind}
     assert set(TABLE) == set(FAMILY.values()) - {Conflict}
-    assert not {row.status for row in TABLE.values()} & {408, 409}
+    assert [kind for kind, row in TABLE.items() if row.status in (408, 409)] == [Repeated]
 
 
 def test_an_error_that_http_must_not_meet_shows_as_a_fault_of_ours() -> None:
