@@ -9,7 +9,8 @@ import asyncio
 import signal
 import socket
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import aiohttp
@@ -35,6 +36,7 @@ from shared.settings import SettingsError, load
 DATABASE = "relay"
 SERVICES = ("auth", "billing", "dispatcher", "edge")
 STOP_ORDER = ("edge", "dispatcher", "billing", "auth", "simulator")
+KEEP_SECONDS = 1.0
 STOP_SECONDS = 15.0  # beyond the drain, before a process is ended by force
 BACKLOG = 4096
 
@@ -74,7 +76,7 @@ async def _up(settings: StackSettings, replicas: int, console: Console) -> int:
         if await _are_ready(children, stopping, console):
             made = await demo.prepare(settings, data_dir, servers.operator, servers.simulator_url)
             console.print(demo.greeting(made))
-            await stopping.wait()
+            await _keep_until(stopping, servers.embedded, console)
         console.print("\nStopping …")
     console.print("Stopped. The data is kept; the next start continues with it.")
     return 0
@@ -107,12 +109,30 @@ async def _wait_set(event: asyncio.Event) -> None:
     await event.wait()
 
 
+async def _keep_until(
+    stopping: asyncio.Event, servers: Mapping[str, EmbeddedPostgres | EmbeddedNats], console: Console
+) -> None:
+    """Return when the stack is to stop; a server that ends before is started again, on its old port."""
+    while not stopping.is_set():
+        for name, server in servers.items():
+            if server.is_running:
+                continue
+            console.print(f"{name} has ended; starting it again.")
+            try:
+                server.start()
+            except ServerNotStarted as error:
+                console.print(f"{name} cannot be started again yet: {error}")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), KEEP_SECONDS)
+
+
 class _Servers(msgspec.Struct, frozen=True, kw_only=True):
     nats_url: str
     has_users: bool
     database_urls: dict[str, str]
     operator: StackFile
     simulator_port: int
+    embedded: dict[str, EmbeddedPostgres | EmbeddedNats]
 
     @property
     def simulator_url(self) -> str:
@@ -124,8 +144,9 @@ async def _start_servers(
 ) -> _Servers:
     admin_url = settings.database_url.reveal()
     urls = dict.fromkeys(SCHEMAS, admin_url)
+    embedded: dict[str, EmbeddedPostgres | EmbeddedNats] = {}
     if not admin_url:
-        postgres = EmbeddedPostgres(data_dir / "postgres")
+        postgres = embedded["PostgreSQL"] = EmbeddedPostgres(data_dir / "postgres")
         stack.callback(postgres.stop)
         admin_url = await _make_database(postgres.start())
         urls = {schema: _login_url(admin_url, schema, secrets) for schema in SCHEMAS}
@@ -139,7 +160,7 @@ async def _start_servers(
     if nats_url:
         await _look_for_nats(settings)
     else:
-        nats = EmbeddedNats(data_dir / "nats", nats_config(secrets.nats_passwords))
+        nats = embedded["NATS"] = EmbeddedNats(data_dir / "nats", nats_config(secrets.nats_passwords))
         stack.callback(nats.stop)
         nats_url, has_users = nats.start(), True
     return _Servers(
@@ -153,6 +174,7 @@ async def _start_servers(
             database_url=admin_url,
         ),
         simulator_port=_remembered_port(data_dir / "simulator.port"),
+        embedded=embedded,
     )
 
 

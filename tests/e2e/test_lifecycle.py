@@ -105,6 +105,19 @@ def test_a_killed_service_is_started_again(mortal: RunningStack, service: str) -
     wait_until(mortal.is_serving, RECOVERY_SECONDS, "an answer")
 
 
+@pytest.mark.parametrize("program", ["postgres", "nats-server"])
+def test_a_killed_server_is_started_again(mortal: RunningStack, program: str) -> None:
+    """With the data and on the port that it had: the services find it by themselves."""
+    assert mortal.is_serving()
+    old = min(pid for pid, line in mortal.processes().items() if program in line.split(" ")[0])
+
+    os.kill(old, signal.SIGKILL)
+
+    wait_until(lambda: not is_running(old), RECOVERY_SECONDS, "its end")
+    wait_until(mortal.is_serving, RECOVERY_SECONDS, "an answer")
+    assert "has ended; starting it again." in mortal.output
+
+
 def test_a_killed_stack_leaves_no_process_and_starts_again(tmp_path: Path) -> None:
     """SIGKILL to the stack itself: the kernel tells its children, and the next start finds its data sound."""
     stack = RunningStack(tmp_path / "data")
