@@ -26,7 +26,7 @@ Point = Literal[
     "dispatcher.upstream_accepted",  # upstream has accepted, nothing is passed on
     "dispatcher.first_byte",  # the first bytes are passed on
     "dispatcher.upstream_finished",  # the answer is complete, END is not sent
-    "dispatcher.end_sent",  # END is sent, the claim is not
+    "dispatcher.end_sent",  # the edge has END, or cannot have it; the claim is not sent
     "dispatcher.settled",  # the settlement is confirmed, FIN is not sent
     "billing.batched",  # a batch is about to be sent to PostgreSQL
     "billing.committed",  # a batch is committed, nobody is answered

@@ -65,7 +65,8 @@ class Life:
     async def patience(self, seconds: float) -> None:
         """Return after `seconds`, or as soon as somebody hurries us."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.hurrying.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.hurrying.wait()
 
     def guard(self, task: "asyncio.Task[None]") -> "asyncio.Task[None]":
         """Return `task`, which must run as long as the service: when it fails, the process ends instead of limping on."""

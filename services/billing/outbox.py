@@ -91,7 +91,8 @@ class Publisher:
 
     async def _wait(self) -> None:
         try:
-            await asyncio.wait_for(self._news.wait(), IDLE_SECONDS)
+            async with asyncio.timeout(IDLE_SECONDS):  # not wait_for: in Python 3.11 it can lose our end
+                await self._news.wait()
         except TimeoutError:
             return
         await asyncio.sleep(LINGER_SECONDS)

@@ -123,7 +123,8 @@ async def _keep_until(
             except ServerNotStarted as error:
                 console.print(f"{name} cannot be started again yet: {error}")
         with suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), KEEP_SECONDS)
+            async with asyncio.timeout(KEEP_SECONDS):
+                await stopping.wait()
 
 
 class _Servers(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,7 +47,8 @@ class Channels:
         """Read again at each change and every `reread_seconds`, until cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):  # the periodic look is the safety net for a lost event
-                await asyncio.wait_for(self._changed.wait(), self._reread_seconds)
+                async with asyncio.timeout(self._reread_seconds):
+                    await self._changed.wait()
             self._changed.clear()
             try:
                 await self.read()

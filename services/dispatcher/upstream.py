@@ -75,6 +75,7 @@ class Evidence:
                 output_tokens=usage.output_tokens,
                 reasoning_tokens=usage.reasoning_tokens,
             ),
+            is_usage_doubtful=usage is not None and usage.is_implausible,
             delivered=billing.Usage(
                 input_tokens=math.ceil(call.input_tokens_bound / BYTES_PER_TOKEN),
                 output_tokens=math.ceil(self.text_bytes / BYTES_PER_TOKEN),

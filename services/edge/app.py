@@ -1,6 +1,5 @@
 """The edge's wiring, and its whole HTTP surface on one screen."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -54,7 +53,9 @@ def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
         async with AsyncExitStack() as stack:
             callers = await stack.enter_async_context(Callers(bus))
             relay = Relay(bus, callers, settings)
-            principals = Principals(bus, cache_seconds=settings.key_cache_seconds)
+            principals = Principals(
+                bus, cache_seconds=settings.key_cache_seconds, trusted_proxies=settings.trusted_proxies
+            )
             known = Models(bus)
             await principals.listen()
             await known.listen()
@@ -71,7 +72,7 @@ def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
             chat.app = ChatEndpoint(relay, principals, admission, settings, metrics)
             models.app = ModelsEndpoint(known, principals, settings.default_language)
             yield {}
-            await relay.finish(timeout_seconds=settings.drain_seconds)
+            await relay.finish(life.patience(settings.drain_seconds))
 
     async def on_http_error(request: Request, error: Exception) -> Response:
         return _error_response(settings, request, _translated(request, error))
@@ -119,5 +120,5 @@ def _error_response(settings: EdgeSettings, request: Request, error: RelayError)
 
 async def _cut_when_drained(life: Life, relay: Relay, drain_seconds: float) -> None:
     await life.stopping.wait()
-    await asyncio.sleep(drain_seconds)
+    await life.patience(drain_seconds)
     relay.cut_all(Unavailable("stream_interrupted"))

@@ -5,12 +5,16 @@ the limit: memory stays below the limit, whatever the client says.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from starlette.types import Receive
 
 from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
 
+GRACE_SECONDS = (
+    5.0  # before the pace of a body is looked at: a connection may begin slowly, or rest for a moment
+)
 LONGEST_CONTENT_LENGTH = 18  # digits; more is beyond any limit, and `int()` itself refuses thousands of them
 
 
@@ -19,7 +23,12 @@ class ClientGone(Exception):
 
 
 async def read_body(
-    receive: Receive, headers: list[tuple[bytes, bytes]], *, limit_bytes: int, total_seconds: float
+    receive: Receive,
+    headers: list[tuple[bytes, bytes]],
+    *,
+    limit_bytes: int,
+    total_seconds: float,
+    bytes_per_second_min: float = 0.0,
 ) -> bytes:
     """Return the whole body of a JSON request. `headers` are those of the ASGI scope, with lower-case names.
 
@@ -27,15 +36,24 @@ async def read_body(
     is refused, so that no web page can send the request without the browser asking us first.
 
     Raises: UnsupportedMedia for another type or any content encoding; TooLarge beyond `limit_bytes`; InvalidRequest
-    (`request_timeout`) when the body is not complete after `total_seconds`, as 400 and not 408, because SDKs repeat a 408;
-    ClientGone when the client leaves first.
+    (`request_timeout`) when the body is not complete after `total_seconds`, or when after GRACE_SECONDS it has come more slowly
+    than `bytes_per_second_min`, as 400 and not 408, because SDKs repeat a 408; ClientGone when the client leaves first.
     """
     _check(headers, limit_bytes)
+    began = asyncio.get_running_loop().time()
+
+    def due(received_bytes: int) -> float:
+        if not bytes_per_second_min:
+            return began + total_seconds
+        return began + min(total_seconds, GRACE_SECONDS + received_bytes / bytes_per_second_min)
+
+    limit = asyncio.timeout_at(due(0))
     try:
-        async with asyncio.timeout(total_seconds):
-            return await _received(receive, limit_bytes)
+        async with limit:
+            return await _received(receive, limit_bytes, lambda size: limit.reschedule(due(size)))
     except TimeoutError as error:
-        raise InvalidRequest("request_timeout", limit_seconds=f"{total_seconds:g}") from error
+        seconds = (limit.when() or began) - began
+        raise InvalidRequest("request_timeout", limit_seconds=f"{seconds:.3g}") from error
 
 
 async def discard_body(receive: Receive, *, limit_bytes: int, total_seconds: float) -> None:
@@ -65,12 +83,13 @@ def _check(headers: list[tuple[bytes, bytes]], limit_bytes: int) -> None:
 
 
 def _length(value: bytes) -> int:
+    value = value.strip()
     if not value.isdigit():
         raise InvalidRequest("invalid_http")
     return int(value) if len(value) <= LONGEST_CONTENT_LENGTH else 10**LONGEST_CONTENT_LENGTH
 
 
-async def _received(receive: Receive, limit_bytes: int) -> bytes:
+async def _received(receive: Receive, limit_bytes: int, on_progress: Callable[[int], None]) -> bytes:
     # One buffer, not a list of chunks: a body of one-byte chunks would cost thirty times its size.
     buffer = bytearray()
     while True:
@@ -83,3 +102,4 @@ async def _received(receive: Receive, limit_bytes: int) -> bytes:
         if not message.get("more_body", False):
             return bytes(buffer) + chunk if buffer else chunk
         buffer += chunk
+        on_progress(len(buffer))

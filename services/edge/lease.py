@@ -53,13 +53,17 @@ class Lease:
             await self._renew()
 
     async def run(self) -> None:
-        """Renew until cancelled."""
+        """Renew until cancelled; after a failure again at once, for another replica of billing may be well."""
+        pause = self._renew_seconds
         while True:
-            await asyncio.sleep(self._renew_seconds)
+            await asyncio.sleep(pause)
             try:
                 await self.renew()
             except RelayError as error:
                 log.warning("the lease could not be renewed: %s", error)
+                pause = min(RETRY_SECONDS, self._renew_seconds)
+            else:
+                pause = self._renew_seconds
 
     async def end(self) -> None:
         """Give the lease back; called when nothing is held under it any more."""

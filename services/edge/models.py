@@ -132,6 +132,6 @@ class ModelsEndpoint:
     async def _allowed(self, scope: Scope) -> tuple[str, ...]:
         """Return the models to which the caller's key is limited. A missing or wrong key limits nothing: the list is public."""
         try:
-            return (await self._principals.of(scope["headers"])).allowed_models
+            return (await self._principals.of(scope)).allowed_models
         except Unauthenticated:
             return ()

@@ -13,6 +13,12 @@ from shared.errors import InvalidRequest
 
 LARGEST_OUTPUT = 10**7  # tokens, for one choice: above every model's limit, and far from overflowing a price
 
+# One process serves everybody, and reads one body at a time. These bounds are far above what a model can read, and keep a body of
+# 20 MB that consists of nothing else from holding up the others: a million parts take 0.2 s, a million biases 0.4 s.
+MESSAGES_MAX = 100_000
+PARTS_MAX = 100_000  # of all messages together
+LOGIT_BIAS_BYTES_MAX = 1024 * 1024
+
 # What a request may cost beyond the bytes of its text:
 #   an image: gpt-4o-mini counts 2,833 + 8 tiles × 5,667, the dearest that we know of (GPT-4o 1,445, Qwen2-VL up to 16,384);
 #   audio: Gemini counts 32 tokens/s, OpenAI 10; the slowest MP3 has 1,000 bytes/s, so a token has ≥ 41 characters of base64;
@@ -113,7 +119,8 @@ class _Body(_Json, frozen=True, kw_only=True):
 
     model: Annotated[str, Meta(min_length=1, max_length=200)]
     messages: Annotated[
-        tuple[_Developer | _System | _User | _Assistant | _Tool | _Function, ...], Meta(min_length=1)
+        tuple[_Developer | _System | _User | _Assistant | _Tool | _Function, ...],
+        Meta(min_length=1, max_length=MESSAGES_MAX),
     ]
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
@@ -128,7 +135,7 @@ class _Body(_Json, frozen=True, kw_only=True):
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
-    logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
+    logit_bias: msgspec.Raw = msgspec.Raw(b"null")  # read by itself, for its size must be known first
     response_format: _Typed | None = None
     tools: Annotated[tuple[_Typed, ...], Meta(max_length=128)] | None = None
     functions: Annotated[tuple[_Named, ...], Meta(max_length=128)] | None = None
@@ -137,6 +144,7 @@ class _Body(_Json, frozen=True, kw_only=True):
 
 
 _DECODER = msgspec.json.Decoder(_Body)
+_LOGIT_BIAS = msgspec.json.Decoder(dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None)
 
 
 def parse(body: bytes) -> ChatRequest:
@@ -176,7 +184,9 @@ def _decoded(body: bytes) -> _Body:
     try:
         if not body.isascii():
             body.decode()  # msgspec checks only the strings that it keeps
-        return _DECODER.decode(body)
+        decoded = _DECODER.decode(body)
+        _check_logit_bias(decoded.logit_bias)
+        return decoded
     except msgspec.ValidationError as error:
         raise _translated(str(error)) from error
     except msgspec.DecodeError as error:
@@ -188,10 +198,22 @@ def _decoded(body: bytes) -> _Body:
         raise InvalidRequest("invalid_json", problem="nested too deeply") from error
 
 
-def _translated(message: str) -> InvalidRequest:
-    """Return msgspec's words, such as ``Expected `int` >= 1 - at `$.n` ``, as OpenAI's code and path, without the value itself."""
+def _check_logit_bias(text: msgspec.Raw) -> None:
+    if memoryview(text).nbytes > LOGIT_BIAS_BYTES_MAX:
+        raise _invalid("logit_bias", f"expected at most {LOGIT_BIAS_BYTES_MAX} bytes")
+    try:
+        _LOGIT_BIAS.decode(text)
+    except msgspec.ValidationError as error:
+        raise _translated(str(error), "logit_bias") from error
+
+
+def _translated(message: str, member: str = "") -> InvalidRequest:
+    """Return msgspec's words, such as ``Expected `int` >= 1 - at `$.n` ``, as OpenAI's code and path, without the value itself.
+
+    `member` is where the text stood that they speak of.
+    """
     problem, _, place = message.rpartition(" - at `$") if " - at `$" in message else (message, "", "")
-    path = place.rstrip("`").lstrip(".").partition("[...]")[0]
+    path = member + place.rstrip("`").lstrip(".").partition("[...]")[0]
     _, _, missing = problem.partition("missing required field `")
     if missing:
         name = f"{path}.{missing.rstrip('`')}".lstrip(".")
@@ -208,9 +230,12 @@ def _invalid(param: str | None, problem: str) -> InvalidRequest:
 
 def _media(body: _Body) -> tuple[int, int]:
     """Return how many bytes of the body are base64 media, and the tokens that all parts but text may cost."""
-    media_bytes = extra_tokens = 0
+    parts = media_bytes = extra_tokens = 0
     for message in body.messages:
         if isinstance(message.content, tuple):
+            parts += len(message.content)
+            if parts > PARTS_MAX:
+                raise _invalid("messages", f"expected at most {PARTS_MAX} content parts")
             for part in message.content:
                 held, tokens = _part_media(part)
                 media_bytes += held

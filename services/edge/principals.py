@@ -3,12 +3,19 @@
 The memory may say no early; it never says yes for money, since the reserve transaction checks key and account again. An entry
 lives at most `cache_seconds`, and is dropped at once when its key or account changes. What is remembered is found by the
 whole hashed secret, so a wrong secret never meets a right one's entry.
+
+Guessing does not get far: what is no key in form is refused without asking auth, a refusal is remembered, and whoever has been
+wrong too often waits (`guesses.py`). That never meets a key which has proved good here: it is asked for whoever guesses beside it.
 """
 
 import time
 from collections import OrderedDict
 from typing import TypeVar
 
+from starlette.types import Scope
+
+from services.edge.addresses import client_address
+from services.edge.guesses import Guesses
 from shared.bus import Bus
 from shared.contracts import auth
 from shared.errors import ErrorBody, Unauthenticated, from_body
@@ -24,9 +31,11 @@ _KEY_HEADERS = (b"x-api-key", b"api-key")
 class Principals:
     """Verifies keys, with a memory."""
 
-    def __init__(self, bus: Bus, *, cache_seconds: float) -> None:
+    def __init__(self, bus: Bus, *, cache_seconds: float, trusted_proxies: tuple[str, ...] = ()) -> None:
         self._bus = bus
         self._cache_seconds = cache_seconds
+        self._trusted_proxies = trusted_proxies
+        self._guesses = Guesses()
         self._known: OrderedDict[ParsedKey, tuple[auth.Principal, float]] = OrderedDict()
         self._refused: OrderedDict[ParsedKey, tuple[ErrorBody, float]] = OrderedDict()
         self._changes = 0
@@ -36,9 +45,13 @@ class Principals:
         await self._bus.listen(auth.KEY_CHANGED, self._on_key_changed)
         await self._bus.listen(auth.ACCOUNT_CHANGED, self._on_account_changed)
 
-    async def of(self, headers: list[tuple[bytes, bytes]]) -> auth.Principal:
-        """Return whose key is in `headers`. Raises: Unauthenticated, Forbidden, or Unavailable when auth does not answer."""
-        key = key_in(headers)
+    async def of(self, scope: Scope) -> auth.Principal:
+        """Return whose key is in the request.
+
+        Raises: Unauthenticated, Forbidden; RateLimited for a key that has not been good lately, where too many were wrong;
+        Unavailable when auth does not answer.
+        """
+        key = key_in(scope["headers"])
         now = time.monotonic()
         entry = self._known.get(key)
         if entry is not None and entry[1] > now:
@@ -48,12 +61,24 @@ class Principals:
             raise from_body(
                 refusal[0]
             )  # a new one: an exception that is raised again keeps every frame it passed
+        if entry is not None:
+            return await self._asked(key, now)
+        address = client_address(scope, self._trusted_proxies)
+        self._guesses.check(address, key.id, now)
+        try:
+            return await self._asked(key, now)
+        except Unauthenticated:
+            self._guesses.add(address, key.id, now)
+            raise
+
+    async def _asked(self, key: ParsedKey, now: float) -> auth.Principal:
         changes = self._changes
         try:
             principal = await self._bus.call(
                 auth.VERIFY, auth.Verify(key_id=key.id, secret_sha256=key.secret_sha256)
             )
         except Unauthenticated as error:
+            self._known.pop(key, None)
             _remember(self._refused, key, (error.to_body(), now + REFUSAL_SECONDS), REFUSALS_MAX)
             raise
         if changes == self._changes:  # else the answer may be older than the change

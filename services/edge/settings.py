@@ -20,10 +20,20 @@ class EdgeSettings(Settings, frozen=True, kw_only=True):
             description="Networks whose X-Forwarded-For is believed, as CIDR separated by commas; none by default"
         ),
     ] = ()
+    head_seconds_max: Annotated[
+        float, Meta(description="Seconds to receive the head of a request, from its first byte", gt=0)
+    ] = 10.0
     body_bytes_max: Annotated[int, Meta(description="Bytes of a request body at most", ge=1024)] = (
         20 * 1024 * 1024
     )
     body_seconds_max: Annotated[float, Meta(description="Seconds to receive a request body", gt=0)] = 60.0
+    body_bytes_per_second_min: Annotated[
+        float,
+        Meta(
+            description="Bytes of a request body for each second at least, after the first 5 s; 0 for any pace",
+            ge=0,
+        ),
+    ] = 1024.0
     body_memory_bytes: Annotated[
         int,
         Meta(description="Memory for the bodies of all running requests together, in bytes", ge=1024 * 1024),

@@ -27,7 +27,7 @@ was sent is forgotten, and END says that the answer is not complete, so that the
 followed by exactly one of Delivered and Undelivered: what nobody received is not charged as complete.
 
 ACCEPT is the callee's commitment: as soon as the body is there it calls upstream. Against an ACCEPT that was lost, it is
-repeated until the caller shows by any frame that it listens to this attempt, and the attempt is given up after 5 s.
+repeated until the caller shows by any frame that it listens to this attempt, and the attempt is given up after 8 s.
 
 The driver keeps one machine for each (request id, attempt). It hands an OPEN to all machines of that request id first:
 the same attempt is answered again without a second call, an older one is given up. Only an OPEN whose attempt is higher
@@ -69,7 +69,7 @@ from shared.stream.frames import (
 )
 
 ACCEPT_REPEAT_SECONDS = 1.5
-UNCONFIRMED_SECONDS = 5.0
+UNCONFIRMED_SECONDS = 8.0  # longer than the bus takes to say that a caller is dead: its hold is ours to end
 DELIVERY_SECONDS = 20.0  # longer than a dead caller goes unnoticed
 FIN_REPEAT_SECONDS = 1.0
 LINGER_SECONDS = 10.0

@@ -25,6 +25,7 @@ PUBLIC = [
     "64:ff9b::808:808",
 ]  # fmt: skip
 REFUSED_HOSTS = [
+    "169.254.169.254", "2852039166", "0xa9fea9fe", "::ffff:a9fe:a9fe", "0", "017700000001", "0x7f.1",
     "127.0.0.1", "127.0.0.1.", "127.1", "2130706433", "0177.0.0.1", "0x7f.0.0.1", "0x7f000001",
     "127.0.0.0x1", "8.8.8.8.", "134744072", "::1", "::ffff:7f00:1", "::ffff:127.0.0.1", "fe80::1%eth0",
     "١٢٧.٠.٠.١", "300.1.1.1",
@@ -77,7 +78,7 @@ def test_a_policy_permits_its_networks_and_the_public() -> None:
     REFUSED_HOSTS,
 )
 def test_addresses_as_hosts_are_refused_in_every_spelling(host: str) -> None:
-    """An address that is special, or written oddly, is no host to connect to."""
+    """F96: an address that is special, or written oddly, is no host to connect to."""
     with pytest.raises(AddressRefused):
         AddressPolicy().check_host(host)
 
@@ -107,7 +108,7 @@ class _Names(AbstractResolver):
 
 
 async def test_the_resolver_gives_out_permitted_addresses_only() -> None:
-    """Of a mixed answer only the permitted addresses are left, and of a bad one nothing."""
+    """F96: of a mixed answer only the permitted addresses are left, and of a bad one nothing."""
     mixed = GuardedResolver(AddressPolicy(), resolver=_Names("127.0.0.1", "8.8.8.8", "fe80::1%2"))
     assert [entry["host"] for entry in await mixed.resolve("provider.test")] == ["8.8.8.8"]
     bad = GuardedResolver(AddressPolicy(), resolver=_Names("10.0.0.1", "::1"))

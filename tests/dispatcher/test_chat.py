@@ -126,6 +126,7 @@ def test_a_plain_answer_may_lack_usage_and_output() -> None:
             "rate_limited",
         ),
         ("application/json", b'{"error":"sk-live-9f8e7d6c"}', "failed"),
+        ("application/json", b'{"choices":[],"error":"sk-live-9f8e7d6c"}', "failed"),
         ("text/html; charset=utf-8", b"<html>error code: 524</html>", "invalid"),
         ("text/html", PLAIN % USAGE, "invalid"),
         ("application/json", b"", "invalid"),

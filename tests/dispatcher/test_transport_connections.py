@@ -144,7 +144,7 @@ async def test_a_host_that_stops_taking_the_request_loses_its_connection(
 
 
 async def test_a_redirect_is_not_followed() -> None:
-    """A redirect is an answer like any other; the key does not travel to where it points."""
+    """F96: a redirect is an answer like any other; the key does not travel to where it points."""
     async with serving(answering(WHOLE)) as other:
         moved = f"HTTP/1.1 307 Moved\r\nLocation: {other.url}\r\nContent-Length: 0\r\n\r\n".encode()
         async with serving(answering(moved)) as server, transporting() as transport:
@@ -180,15 +180,39 @@ async def test_cookies_are_not_kept() -> None:
     "host", ["127.0.0.1", "10.0.0.1", "2130706433", "0x7f.1", "[::1]", "[::ffff:7f00:1]", "127.0.0.1."]
 )
 async def test_a_refused_address_is_not_connected_to(host: str) -> None:
-    """An address literal that is not permitted is refused in every spelling, before anything is sent."""
+    """F96: an address literal that is not permitted is refused in every spelling, before anything is sent."""
     async with serving(answering(WHOLE)) as server, transporting(AddressPolicy()) as transport:
         with pytest.raises(AddressRefused):
             await transport.handle_async_request(post(f"https://{host}:{server.port}/"))
         assert server.connections == 0
 
 
+@pytest.mark.parametrize(
+    "authority",
+    [
+        "provider.test\\@127.0.0.1:{port}",
+        "provider.test@127.0.0.1:{port}",
+        "127.0.0.1:{port}\\@provider.test",
+        "127.0.0.1\\.provider.test:{port}",
+        "127.0.0.1:{port}#@provider.test",
+        "127。0。0。1:{port}",
+        "127.1:{port}",
+        "[::ffff:7f00:1]:{port}",
+        "169.254.169.254",
+        "LOCALHOST:{port}",
+    ],
+)
+async def test_a_url_with_two_readings_reaches_neither(authority: str) -> None:
+    """F96: what is checked is what is connected to, so no spelling, user part or backslash leads to a refused address."""
+    async with serving(answering(WHOLE)) as server, transporting(AddressPolicy()) as transport:
+        request = post(f"https://{authority.format(port=server.port)}/")
+        with pytest.raises((httpx.UnsupportedProtocol, AddressRefused)):
+            await transport.handle_async_request(request)
+        assert server.connections == 0
+
+
 async def test_a_name_that_resolves_to_a_refused_address_is_not_connected_to() -> None:
-    """The addresses behind a name are checked as well, and the failure keeps its class."""
+    """F96: the addresses behind a name are checked as well, and the failure keeps its class."""
     async with (
         serving(answering(WHOLE)) as server,
         transporting(AddressPolicy(), resolver=NamesAt("127.0.0.1")) as transport,
@@ -199,7 +223,7 @@ async def test_a_name_that_resolves_to_a_refused_address_is_not_connected_to() -
 
 
 async def test_the_checked_address_is_the_one_that_is_used() -> None:
-    """A name is resolved once for a connection, so a second, different answer cannot slip in."""
+    """F96: a name is resolved once for a connection, so a second, different answer cannot slip in."""
     resolver = NamesAt("127.0.0.1", "169.254.169.254")
     async with serving(answering(WHOLE)) as server, transporting(resolver=resolver) as transport:
         url = server.url.replace("127.0.0.1", "provider.test")

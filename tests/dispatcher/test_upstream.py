@@ -340,6 +340,27 @@ async def test_an_answer_of_no_events_is_no_answer(world: World) -> None:
         assert (await world.ask()).claim.channel == "second"
 
 
+@pytest.mark.parametrize(
+    ("prompt_tokens", "input_tokens", "is_doubtful"),
+    [(b"7", 7, False), (b"-7", 0, True), (b'"many"', 0, True), (b"7.5", 7, True), (b"null", 0, False)],
+)
+async def test_a_usage_of_figures_that_are_no_counts_is_claimed_as_doubtful(
+    world: World, prompt_tokens: bytes, input_tokens: int, is_doubtful: bool
+) -> None:
+    """What it says is put in order here, and billing must not take it for what the upstream said."""
+    body = (
+        b'{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}],'
+        b'"usage":{"prompt_tokens":%b,"completion_tokens":3}}' % prompt_tokens
+    )
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+    async with serving(answering(head + body)) as upstream:
+        await world.channel(upstream.url.removesuffix("/chat/completions"))
+        claim = (await world.ask(is_stream=False)).claim
+
+    assert claim.usage == billing.Usage(input_tokens=input_tokens, output_tokens=3)
+    assert claim.is_usage_doubtful == is_doubtful
+
+
 async def test_half_an_event_is_no_answer(world: World) -> None:
     """A first event that its upstream never finished does not commit us to it."""
     half = (

@@ -161,7 +161,7 @@ async def edge_of(around: Around, settings: EdgeSettings) -> AsyncIterator[Edge]
     app = create_app(settings, bus)
     async with app.router.lifespan_context(app):
         await bus.control.flush()
-        async with served(app) as port:
+        async with served(app, settings) as port:
             yield Edge(app, port, around.auth.key())
 
 

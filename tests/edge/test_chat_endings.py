@@ -224,52 +224,68 @@ async def test_a_repeat_is_invited_only_when_nothing_can_have_been_billed(
 # Clients that leave, or do not read
 
 
-async def test_credit_follows_what_the_client_has_taken(around: Around, settings: EdgeSettings) -> None:
-    """While the client reads nothing no more than one window comes; then as much again."""
-    sent: list[int] = []
-    written: list[int] = []
-    asked: asyncio.Queue[Message] = asyncio.Queue()
-    may_start, may_take = asyncio.Event(), asyncio.Event()
+class Flood:
+    """A dispatcher that sends as much as it has credit for."""
 
-    async def write(attempt: Attempt) -> None:
-        while True:
-            await attempt.send(bytes(4096))
-            sent.append(4096)
+    def __init__(self) -> None:
+        self.sent_bytes = 0
 
-    async def serve(attempt: Attempt) -> None:
-        sent.clear()  # a loaded machine may need a second attempt
+    async def serve(self, attempt: Attempt) -> None:
+        """Answer until it is cancelled."""
         await attempt.send_head(HEAD)
-        writing = asyncio.create_task(write(attempt))
+        writing = asyncio.create_task(self._write(attempt))
         await attempt.cancelled
         writing.cancel()
         await attempt.end(msgspec.msgpack.encode(AnswerTail()))
         await attempt.finish(b"settled")
 
-    async def send(message: Message) -> None:
+    async def _write(self, attempt: Attempt) -> None:
+        while True:
+            await attempt.send(bytes(4096))
+            self.sent_bytes += 4096
+
+
+class Hesitant:
+    """A client that takes nothing of an answer before it is told to, and then half a window at most until it is told again."""
+
+    def __init__(self) -> None:
+        self.written_bytes = 0
+        self.may_start = asyncio.Event()
+        self.may_take = asyncio.Event()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is written that credit for it would be worth a message."""
+        return 2 * self.written_bytes >= MAX_WINDOW_BYTES
+
+    async def send(self, message: Message) -> None:
+        """Take a message of the edge."""
         if message["type"] == "http.response.start":
-            await may_start.wait()  # all that there is credit for comes meanwhile
+            await self.may_start.wait()
             return
-        written.append(len(message["body"]))
-        if 2 * sum(written) >= MAX_WINDOW_BYTES:  # where credit becomes worth a message
-            await may_take.wait()
+        self.written_bytes += len(message["body"])
+        if self.is_full:
+            await self.may_take.wait()
 
-    async with answering(around.dispatcher, serve), edge_of(around, settings) as edge:
-        await asked.put({"type": "http.request", "body": chat("hello"), "more_body": False})
-        scope = {
-            "type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": [
-                (b"authorization", b"Bearer " + edge.key.encode()), (b"content-type", b"application/json"),
-            ],
-        }  # fmt: skip
-        running = asyncio.create_task(edge.app(scope, asked.get, send))
-        await until(lambda: sum(sent) == MAX_WINDOW_BYTES)
+
+async def test_credit_follows_what_the_client_has_taken(around: Around, settings: EdgeSettings) -> None:
+    """While the client reads nothing no more than one window comes; then as much again."""
+    flood, client = Flood(), Hesitant()
+    asked: asyncio.Queue[Message] = asyncio.Queue()
+    await asked.put({"type": "http.request", "body": chat("hello"), "more_body": False})
+    async with answering(around.dispatcher, flood.serve), edge_of(around, settings) as edge:
+        headers = [(b"authorization", b"Bearer " + edge.key.encode()), (b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers}
+        running = asyncio.create_task(edge.app(scope, asked.get, client.send))
+        await until(lambda: flood.sent_bytes == MAX_WINDOW_BYTES)
         await asyncio.sleep(0.1)  # the last of it is on its way to the edge
-        may_start.set()
-        await until(lambda: 2 * sum(written) >= MAX_WINDOW_BYTES)
+        client.may_start.set()
+        await until(lambda: client.is_full)
         await asyncio.sleep(0.2)  # credit that was given too early would be used
-        assert sum(sent) == MAX_WINDOW_BYTES
+        assert flood.sent_bytes == MAX_WINDOW_BYTES
 
-        may_take.set()
-        await until(lambda: sum(sent) > MAX_WINDOW_BYTES)
+        client.may_take.set()
+        await until(lambda: flood.sent_bytes > MAX_WINDOW_BYTES)
         await asked.put({"type": "http.disconnect"})
         await soon(running)
 

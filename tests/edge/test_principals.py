@@ -5,6 +5,7 @@ import time
 import zlib
 
 import pytest
+from starlette.types import Scope
 
 from services.edge import principals
 from services.edge.principals import Principals, key_in
@@ -30,6 +31,11 @@ def id_of(key: str) -> str:
     return parsed.id
 
 
+def request(headers: Headers, *, peer: str = "192.0.2.1") -> Scope:
+    """Return a request with these headers from `peer`."""
+    return {"type": "http", "headers": headers, "client": (peer, 50_000)}
+
+
 async def listening(around: Around, *, cache_seconds: float = 10.0) -> Principals:
     """Return a memory that hears of changes."""
     memory = Principals(around.bus, cache_seconds=cache_seconds)
@@ -41,7 +47,7 @@ async def listening(around: Around, *, cache_seconds: float = 10.0) -> Principal
 async def refusal(memory: Principals, headers: Headers) -> RelayError:
     """Return the error with which a key is refused."""
     with pytest.raises(RelayError) as caught:
-        await memory.of(headers)
+        await memory.of(request(headers))
     return caught.value
 
 
@@ -49,8 +55,8 @@ async def test_a_key_is_asked_for_once(around: Around) -> None:
     """Until its time is over; only the hash of its secret travels."""
     memory, key = await listening(around), around.auth.key()
 
-    first = await memory.of(bearer(key))
-    again = await memory.of(bearer(key))
+    first = await memory.of(request(bearer(key)))
+    again = await memory.of(request(bearer(key)))
 
     assert first == again
     assert first.account_id == ACCOUNT_ID
@@ -63,8 +69,8 @@ async def test_a_remembered_key_is_asked_for_again_after_its_time(around: Around
     """And with a time of zero, each time."""
     memory, key = await listening(around, cache_seconds=0.0), around.auth.key()
 
-    await memory.of(bearer(key))
-    await memory.of(bearer(key))
+    await memory.of(request(bearer(key)))
+    await memory.of(request(bearer(key)))
 
     assert len(around.auth.asked) == 2
 
@@ -74,15 +80,15 @@ async def test_a_change_drops_what_is_remembered(around: Around, scope: str) -> 
     """At once: a key that was revoked is refused the next time, while others are still remembered."""
     memory, key, other = await listening(around), around.auth.key(), around.auth.key()
     around.auth.principals[id_of(other)] = auth.Principal(account_id="other", key_id=id_of(other), version=1)
-    await memory.of(bearer(key))
-    await memory.of(bearer(other))
+    await memory.of(request(bearer(key)))
+    await memory.of(request(bearer(other)))
 
     del around.auth.principals[id_of(key)]
     await tell(around, scope, id_of(key))
 
     await until_refused(memory, key)
     asked = len(around.auth.asked)
-    await memory.of(bearer(other))
+    await memory.of(request(bearer(other)))
     assert len(around.auth.asked) == asked
 
 
@@ -91,7 +97,7 @@ async def test_an_answer_that_is_older_than_a_change_is_not_remembered(around: A
     """Auth has said yes, then the key is revoked, and the event comes before the answer: the yes counts once at most."""
     memory, key = await listening(around), around.auth.key()
     around.auth.may_answer.clear()
-    asking = asyncio.create_task(memory.of(bearer(key)))
+    asking = asyncio.create_task(memory.of(request(bearer(key))))
     await until(lambda: around.auth.asked)
     del around.auth.principals[id_of(key)]
     await tell(around, scope, id_of(key))
@@ -138,10 +144,10 @@ async def test_what_is_remembered_is_bounded(
     memory = await listening(around)
     keys = [around.auth.key() if is_good else mint() for _ in range(5)]
     for key in keys:
-        await asyncio.gather(memory.of(bearer(key)), return_exceptions=True)
+        await asyncio.gather(memory.of(request(bearer(key))), return_exceptions=True)
 
     for key in (keys[4], keys[3], keys[2], keys[0]):
-        await asyncio.gather(memory.of(bearer(key)), return_exceptions=True)
+        await asyncio.gather(memory.of(request(bearer(key))), return_exceptions=True)
 
     assert [ask.key_id for ask in around.auth.asked] == [id_of(key) for key in [*keys, keys[0]]]
 
@@ -149,9 +155,9 @@ async def test_what_is_remembered_is_bounded(
 async def test_another_secret_with_a_known_id_is_asked_for(around: Around) -> None:
     """A memory by id alone would let it in."""
     memory, key = await listening(around), around.auth.key()
-    await memory.of(bearer(key))
+    await memory.of(request(bearer(key)))
 
-    await memory.of(bearer(with_another_secret(key)))
+    await memory.of(request(bearer(with_another_secret(key))))
 
     first, second = around.auth.asked
     assert first.key_id == second.key_id
@@ -162,7 +168,7 @@ async def test_a_key_ends_in_the_memory_too(around: Around) -> None:
     """At its own time, though the entry is younger."""
     memory, key = await listening(around), around.auth.key(expires_unix=time.time() + 0.3)
 
-    await memory.of(bearer(key))
+    await memory.of(request(bearer(key)))
 
     await until_refused(memory, key)
     assert (await refusal(memory, bearer(key))).code == "expired_api_key"
@@ -184,13 +190,13 @@ async def test_without_auth_nobody_is_let_in(around: Around, monkeypatch: pytest
     """But for those that are remembered; silence is no refusal, and is not remembered as one."""
     monkeypatch.setattr(auth.VERIFY, "timeout_seconds", 0.1)
     memory, known, new = await listening(around), around.auth.key(), around.auth.key()
-    await memory.of(bearer(known))
+    await memory.of(request(bearer(known)))
     around.auth.may_answer.clear()
 
-    await memory.of(bearer(known))
+    await memory.of(request(bearer(known)))
     assert isinstance(await refusal(memory, bearer(new)), Unavailable)
     around.auth.may_answer.set()
-    await memory.of(bearer(new))
+    await memory.of(request(bearer(new)))
 
 
 @pytest.mark.parametrize(
@@ -268,7 +274,7 @@ async def _until(memory: Principals, key: str, *, is_good: bool) -> None:
     async def look() -> None:
         while True:
             try:
-                await memory.of(bearer(key))
+                await memory.of(request(bearer(key)))
             except Unauthenticated:
                 if not is_good:
                     return

@@ -110,6 +110,28 @@ async def test_a_dispatcher_lost_in_its_answer_costs_the_user_nothing(world: Wor
     assert (claim.input_tokens_bound, claim.output_tokens_bound) == (exchange.call.input_tokens_bound, 18)
 
 
+async def test_an_answer_that_broke_on_the_way_is_not_claimed_as_complete(world: World) -> None:
+    """Its dispatcher believes that it was whole; the client has not got it, and does not pay."""
+
+    async def serve(attempt: Attempt) -> None:
+        await attempt.send_head(HEAD)
+        await attempt.cancelled
+        await attempt.end(encode(dispatcher.AnswerTail(claim=claim_of(attempt))))
+        await asyncio.Event().wait()
+
+    async with answering(world.bus, serve):
+        exchange = await world.open()
+        running = asyncio.create_task(world.run(exchange))
+        await until(lambda: exchange.is_accepted)
+        world.relay.cut_all(Unavailable("stream_interrupted"))
+        error, _ = await running
+        claim = await world.billing.only_end()
+
+    assert isinstance(error, Unavailable)
+    assert isinstance(claim, billing.Settle)
+    assert (claim.outcome, claim.witness) == ("platform_failed", "edge")
+
+
 async def test_a_dispatcher_lost_before_its_answer_leaves_a_void(world: World) -> None:
     """Nothing was accepted that anybody knows of; yet it may have cost, so no repeat is invited."""
     async with AsyncExitStack() as stack:

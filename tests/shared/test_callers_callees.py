@@ -231,3 +231,24 @@ async def test_a_drain_that_takes_too_long_cuts_visibly(ends: Ends) -> None:
     assert ended.reason is Failure.ABORTED
     assert await soon(answer.settlement) == Confirmed(tail=SETTLED)
     assert dispatcher.active == 0
+
+
+async def test_a_drain_waits_for_the_last_words_of_what_it_cut(ends: Ends) -> None:
+    """What is owed is settled before the process may end."""
+    words: list[str] = []
+
+    async def serve(attempt: Attempt) -> None:
+        await attempt.send_head(HEAD)
+        await attempt.cancelled
+        await asyncio.sleep(0.2)  # billing takes its time
+        await finish(attempt)
+        words.append("finished")
+
+    dispatcher = await ends.callees(serve)
+    edge = await ends.callers()
+    answer = await call(edge)
+    assert await soon(answer.next()) == [Started(head=HEAD)]
+
+    assert await soon(dispatcher.drain(asyncio.sleep(0.0))) == 1
+
+    assert words == ["finished"]

@@ -105,11 +105,11 @@ class TestAccepting:
         assert stream.tick(9.0) == []
 
     def test_an_attempt_to_which_nobody_listens_is_given_up(self) -> None:
-        """After five seconds."""
+        """After eight seconds."""
         stream = callee()
         stream.accept(0.0)
 
-        assert stream.tick(5.0) == [Cancelled(reason="unconfirmed")]
+        assert stream.tick(8.0) == [Cancelled(reason="unconfirmed")]
 
     @pytest.mark.parametrize(
         "foreign",
