@@ -47,12 +47,14 @@ log = logging.getLogger(__name__)
 class Life:
     """Where a service is in its life: `stopping` is set by the first signal, before anything closes, `hurrying` by the second.
 
-    `failed` is set when a part that must run has ended by a fault. `metrics` are those of the latest start.
+    `failed` is set when a part that must run has ended by a fault. `metrics` are those of the latest start. `lag_seconds` is how
+    long the event loop took to come round when `/metrics` was last asked for.
     """
 
     def __init__(self) -> None:
         self.is_started = False
         self.metrics = Metrics()
+        self.lag_seconds = 0.0
         self.stopping = asyncio.Event()
         self.hurrying = asyncio.Event()
         self.failed = asyncio.Event()
@@ -142,9 +144,17 @@ def _lifespan(bus: Bus, life: Life, opened: Opened) -> Lifespan[Starlette]:
 
     def enter() -> AbstractAsyncContextManager[Mapping[str, object]]:
         life.metrics = Metrics()
+        _measure_loop(life)
         return opened(life, life.metrics)
 
     return lifespan
+
+
+def _measure_loop(life: Life) -> None:
+    life.metrics.gauge("tasks", "Tasks of the event loop").set_function(lambda: len(asyncio.all_tasks()))
+    life.metrics.gauge(
+        "loop_lag_seconds", "How long the event loop took to come round while this page was made"
+    ).set_function(lambda: life.lag_seconds)
 
 
 def _own_routes(bus: Bus, life: Life, checks: Sequence[Check]) -> list[BaseRoute]:
@@ -160,6 +170,10 @@ def _own_routes(bus: Bus, life: Life, checks: Sequence[Check]) -> list[BaseRoute
         return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
 
     async def metrics(request: Request) -> Response:
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        await asyncio.sleep(0)
+        life.lag_seconds = loop.time() - asked_at
         return Response(life.metrics.render(), headers={"content-type": CONTENT_TYPE})
 
     return [Route("/" + answer.__name__, answer, methods=["GET"]) for answer in (healthz, readyz, metrics)]

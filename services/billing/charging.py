@@ -10,9 +10,10 @@
     C8  Relay broke after acceptance           free       what is known to be used is written off
     C9  nobody reported                        free       the reaper's rule, in SQL (`billing.expire`)
 
-Acceptance is an upstream's 2xx head or first byte; without it nothing is ever charged. What is known to be used is the
-reported usage, clamped if it is implausible, or else our estimate. Both of the latter count as estimates and stay within
-the bounds of the hold: no guess ever costs more than was held for it. (The ledger sees to that once more.)
+Acceptance is a good answer that has begun: a stream's first event, or a whole plain answer; without it nothing is ever
+charged. What is known to be used is the reported usage, clamped if it is implausible or its reader doubts it, or else our
+estimate. Both of the latter count as estimates and stay within the bounds of the hold: no guess ever costs more than was held
+for it. (The ledger sees to that once more.)
 """
 
 from enum import StrEnum

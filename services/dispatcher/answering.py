@@ -32,7 +32,7 @@ from shared.settlement import settle
 
 CLIENT_REASONS = frozenset({"client_gone", "client_stalled"})
 # The edge listens to another attempt, or to none: the hold belongs to that one, and ending it here would make it free.
-FENCED_REASONS = frozenset({"superseded", "not_current", "unconfirmed"})
+FENCED_REASONS = frozenset({"superseded", "not_current", "no_accept", "unconfirmed"})
 FAILOVER_RETRY_SECONDS = 1.0
 DEADLINE_GRACE_SECONDS = 5.0  # the edge ends a call at its deadline; this is for an edge that does not
 

@@ -163,7 +163,8 @@ class Worker(Generic[M]):
         wanted = _Next(batch=BATCH_MAX, expires=int(WAIT_SECONDS * _NANOSECONDS))
         await self._link.publish(self._queue.next_subject, _encode(wanted), reply=self._inbox)
         try:
-            is_there = await asyncio.wait_for(self._answered, WAIT_SECONDS + GRACE_SECONDS)
+            async with asyncio.timeout(WAIT_SECONDS + GRACE_SECONDS):
+                is_there = await self._answered
         except TimeoutError as error:
             raise _away() from error
         if not is_there:

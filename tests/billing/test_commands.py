@@ -169,6 +169,15 @@ def test_a_settlement_carries_the_charge_and_not_the_claim() -> None:
     assert (command.input_tokens, command.output_tokens) == (100, 0)
 
 
+def test_a_usage_that_its_reader_doubts_is_an_estimate() -> None:
+    """Its figures look right only because the dispatcher has put them in order."""
+    claim = msgspec.structs.replace(running.settle(running.reserve(ACCOUNT)), is_usage_doubtful=True)
+
+    command = settle(claim)
+
+    assert (command.rule, command.is_estimated, command.is_charged) == ("C4", True, True)
+
+
 def test_a_void_keeps_its_reason() -> None:
     """It stands in the hold for whoever asks why; whose word it is, if nobody says so, is attempt 0."""
     command = void(billing.Void(request_id="r", account_id="a", reason="client_gone"))

@@ -217,7 +217,7 @@ async def test_a_word_with_the_last_byte_does_not_cut_off_the_settlement(
     assert (claim.outcome, claim.usage is not None) == ("client_gone", True)
 
 
-@pytest.mark.parametrize("reason", ["not_current", "superseded", "unconfirmed"])
+@pytest.mark.parametrize("reason", ["not_current", "superseded", "no_accept", "unconfirmed"])
 async def test_an_attempt_that_nobody_listens_to_leaves_the_hold_alone(world: World, reason: str) -> None:
     """Another attempt has it: a void by this one would make that one free."""
     upstream = await world.simulator("header_delay=60000")
