@@ -9,6 +9,8 @@ must have done what it owes:
     a whole head, from its first byte               head_seconds
     the next request, after an answer               keep-alive time
     the rest of a body that nobody wants            head_seconds
+    to take some of what is left of its answer,
+      once there is nothing to add to it            stall_seconds, again and again
     nothing, while an answer is being made          (how slowly a body may come is for its reader to say: `body.py`)
 
 Requests that come before the last one is answered wait in uvicorn's queue, which is short here. Whatever is wrong behind them
@@ -17,7 +19,10 @@ is not allowed to spoil their answers: they are given, and then the connection c
 """
 
 import asyncio
+import os
 import re
+import socket
+import struct
 from http import HTTPStatus
 from math import inf
 
@@ -37,12 +42,14 @@ LINGER_SECONDS = 2.0  # after a refusal, so that a client which is still writing
 # RFC 3986 §3.2.2, without the characters that no host name has; empty when the target has no authority (RFC 9112 §3.2).
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]*)(?::[0-9]*)?[ \t]*")
 _FRAMING = (b"content-length", b"transfer-encoding")
+_LINGER_NOTHING = struct.pack("ii", 1, 0)  # socket(7): close with RST
 
 
 class Connection(HttpToolsProtocol):
     """One connection of one client; `connections_for` makes the class that a listener takes."""
 
     head_seconds: float
+    stall_seconds: float
     language: Language
 
     # What uvicorn calls when something happened to the socket
@@ -56,6 +63,7 @@ class Connection(HttpToolsProtocol):
         self._is_in_head = False
         self._is_resuming = False
         self._head_bytes = 0  # bytes since the last that belonged to a body or ended a head
+        self._unread_bytes = 0  # of the answer, when some of it was last seen to be taken
         self._due = self.loop.time() + self.head_seconds
         self._timer = self.loop.call_at(self._due, self._look)
 
@@ -168,12 +176,36 @@ class Connection(HttpToolsProtocol):
     def _look(self) -> None:
         """Look whether the client is late. One timer that looks in vain is cheaper than one for each thing that is owed."""
         now = self.loop.time()
-        if now < self._due:
+        if self.transport.is_closing():
+            self._look_at_the_rest()
+        elif now < self._due:
             self._timer = self.loop.call_at(min(self._due, now + self.head_seconds), self._look)
         elif self._is_in_head:
             self._refuse(InvalidRequest("request_timeout", limit_seconds=f"{self.head_seconds:g}"))
         else:
-            self.transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        """Close once the client has taken what there is, unless it stops taking it."""
+        self.transport.close()
+        self._timer.cancel()
+        self._look_at_the_rest()
+
+    def _look_at_the_rest(self) -> None:
+        """Wait as long as the client takes some of the rest; otherwise it would be kept for whoever reads nothing."""
+        unread_bytes = self.transport.get_write_buffer_size()
+        if unread_bytes and unread_bytes == self._unread_bytes:
+            self._reset()
+            return
+        self._unread_bytes = unread_bytes
+        self._timer = self.loop.call_later(self.stall_seconds, self._look_at_the_rest)
+
+    def _reset(self) -> None:
+        """Forget the rest, also what the kernel has of it."""
+        # uvloop's transports refuse socket options, a duplicate of the descriptor does not.
+        with socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno())) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOTHING)
+        self.transport.abort()
 
     def _refuse(self, error: RelayError) -> None:
         """Read no more: answer with `error` and close, or close after the answers to earlier requests."""
@@ -206,7 +238,7 @@ class Connection(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._timer.cancel()
-        self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        self._timer = self.loop.call_later(LINGER_SECONDS, self._close)
 
     @staticmethod
     def _abandon(cycle: RequestResponseCycle | None) -> None:
@@ -221,6 +253,7 @@ def connections_for(settings: EdgeSettings) -> type[Connection]:
 
     class Configured(Connection):
         head_seconds = settings.head_seconds_max
+        stall_seconds = settings.client_stall_seconds
         language = settings.default_language
 
     return Configured
