@@ -28,12 +28,14 @@ from shared.failpoints import failpoint
 from shared.ids import uuid7
 from shared.metrics import Metrics
 from shared.stream.actions import Ended, Failed, Received, Started
+from shared.stream.flow import MIN_WINDOW_BYTES
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
 STREAM_TYPE = b"text/event-stream; charset=utf-8"
 CHECK_SECONDS_MAX = 5.0
 DISCARD_SECONDS = 10.0
+TORN_BYTES_MAX = MIN_WINDOW_BYTES // 2  # of an event that waits for its rest: the rest can always come
 _IDEMPOTENCY_KEY = re.compile(rb"[!-~]{1,255}")
 
 
@@ -182,6 +184,7 @@ class _Client:
         self._is_gone = False
         self._is_stalled = False
         self._is_between_events = True
+        self._torn = b""  # the beginning of an event, which has not been written
         self._task = asyncio.current_task()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -218,9 +221,9 @@ class _Client:
                     case Idle():
                         await self._keep_alive()
                     case Ended() | Failed() if not await self._is_asked_again(step):
-                        await self._end(b"".join(data), *self._exchange.outcome(step))
+                        await self._end(self._take(data), *self._exchange.outcome(step))
                         return
-            await self._write(data)
+            await self._write(self._take(data))
 
     async def _is_asked_again(self, step: Ended | Failed) -> bool:
         if self._is_gone or isinstance(step, Ended) or not await self._relay.repeat(self._exchange, step):
@@ -250,11 +253,20 @@ class _Client:
         self.first_byte_at = time.perf_counter()
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
-    async def _write(self, parts: list[bytes]) -> None:
+    def _take(self, parts: list[bytes]) -> bytes:
+        """Return what can go to the client now. The beginning of an event waits for its rest, so that a break tears none."""
+        data = parts[0] if len(parts) == 1 and not self._torn else b"".join((self._torn, *parts))
+        self._torn = b""
+        if self._is_stream and not data.endswith(b"\n\n"):
+            end = data.rfind(b"\n\n") + 2 if b"\n\n" in data else 0
+            if len(data) - end <= TORN_BYTES_MAX:
+                data, self._torn = data[:end], data[end:]
+        return data
+
+    async def _write(self, data: bytes) -> None:
         """Write to the client, if there is anything; only when it has taken the bytes is their credit given back."""
-        if not parts:
+        if not data:
             return
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
         self._is_between_events = data.endswith(b"\n\n")
         await self._send_body(data, more=True)
         failpoint("edge.first_byte")
@@ -273,7 +285,7 @@ class _Client:
                 await self._send_error(Internal("internal_error"), may_be_billed)
                 return
             failpoint("edge.ended")
-            await self._send_body(data + DONE if self._is_stream else data, more=False)
+            await self._send_body(data + self._torn + DONE if self._is_stream else data, more=False)
             failpoint("edge.done")
             return
         if self.status == 0:

@@ -151,45 +151,6 @@ async def test_a_plain_answer_is_waited_for_in_silence(
     assert b"keep-alive" not in answer.content
 
 
-async def test_a_comment_never_stands_inside_an_event(around: Around, settings: EdgeSettings) -> None:
-    """A dispatcher may have credit for half an event only: what comes between the halves is silence."""
-
-    async def serve(attempt: Attempt) -> None:
-        await attempt.send_head(HEAD)
-        await attempt.send(b'data: {"choices":')
-        await asyncio.sleep(0.4)
-        await attempt.send(b"[]}\n\n")
-        await asyncio.sleep(0.3)
-        await attempt.end(msgspec.msgpack.encode(AnswerTail()))
-        await attempt.finish(b"settled")
-
-    lively = msgspec.structs.replace(settings, keep_alive_seconds=0.05)
-    async with answering(around.dispatcher, serve), edge_of(around, lively) as edge:
-        answer = await stream(edge)
-
-    assert answer.is_whole
-    assert answer.data.startswith(b'data: {"choices":[]}\n\n: keep-alive\n\n')
-
-
-async def test_an_error_never_stands_inside_an_event(around: Around, settings: EdgeSettings) -> None:
-    """What breaks within an event is told in one of its own."""
-
-    async def serve(attempt: Attempt) -> None:
-        await attempt.send_head(HEAD)
-        await attempt.send(b'data: {"choices":')
-        await asyncio.sleep(0.1)
-        await attempt.abort("draining")
-        await attempt.end(msgspec.msgpack.encode(AnswerTail()))
-        await attempt.finish(b"settled")
-
-    async with answering(around.dispatcher, serve), edge_of(around, settings) as edge:
-        answer = await stream(edge)
-
-    assert answer.events[0] == b'{"choices":'
-    assert answer.error["code"] == "stream_interrupted"
-    assert not answer.is_finished
-
-
 async def test_an_answer_without_a_head_is_a_fault(around: Around, settings: EdgeSettings) -> None:
     """It says that it is complete, and is nothing: never an empty success."""
 
