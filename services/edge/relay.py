@@ -121,19 +121,7 @@ class Relay:
         if len(self._endings) >= ENDINGS_MAX:
             raise Unavailable("overloaded", retry_after_seconds=1)
         failpoint("edge.authenticated")
-        question = billing.Reserve(
-            request_id=str(request_id),
-            account_id=principal.account_id,
-            key_id=principal.key_id,
-            lease_id="",
-            model=request.model,
-            input_tokens_bound=input_tokens_bound(len(body), request),
-            output_tokens_wanted=request.output_tokens_wanted,
-            choices=request.choices,
-            deadline_seconds=self._settings.request_seconds_max,
-            fingerprint=hashlib.blake2b(body, digest_size=16).hexdigest(),
-            idempotency_key=idempotency_key,
-        )
+        question = self._question(request_id, principal, request, body, idempotency_key)
         hold, lease_id = await self._reserve(question)
         failpoint("edge.reserved")
         call = dispatcher.ChatCall(
@@ -204,6 +192,29 @@ class Relay:
             log.error("holds are left to the spill, or to their lease", extra={"holds": len(left)})
         elif not self._exchanges:
             await self.lease.end()
+
+    def _question(
+        self,
+        request_id: UUID,
+        principal: auth.Principal,
+        request: ChatRequest,
+        body: bytes,
+        idempotency_key: str | None,
+    ) -> billing.Reserve:
+        """Return what billing is asked, without the lease."""
+        return billing.Reserve(
+            request_id=str(request_id),
+            account_id=principal.account_id,
+            key_id=principal.key_id,
+            lease_id="",
+            model=request.model,
+            input_tokens_bound=input_tokens_bound(len(body), request),
+            output_tokens_wanted=request.output_tokens_wanted,
+            choices=request.choices,
+            deadline_seconds=self._settings.request_seconds_max,
+            fingerprint=hashlib.blake2b(body, digest_size=16).hexdigest(),
+            idempotency_key=idempotency_key,
+        )
 
     async def _send(
         self, request_id: UUID, call: dispatcher.ChatCall, body: bytes, first_attempt: int = 1
