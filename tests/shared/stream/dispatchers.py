@@ -1,4 +1,4 @@
-"""The dispatcher of the simulation: the real machines of callees, and the application as `services/dispatcher/answering.py` has it."""
+"""The dispatcher of the simulation: the machines of callees, and the application as `services/dispatcher/answering.py` has it."""
 
 from typing import TYPE_CHECKING
 
@@ -59,11 +59,6 @@ class Work:
         self.process.perform(self.stream, self.stream.send_head(self.key.encode()))
         return self.process.later(self.process.world.rng.choice([0.0, 0.1, 2.0]), self.go_on)
 
-    def wake(self) -> None:
-        """Go on if there was no credit."""
-        if self._waits:
-            self.go_on()
-
     def go_on(self) -> None:
         """Send some of the answer and plan the next; end when all is sent."""
         rng = self.process.world.rng
@@ -81,16 +76,31 @@ class Work:
             self.process.perform(self.stream, self.stream.send_data(data))
         self.process.later(rng.choice([0.0, 0.1, 1.0]), self.go_on)
 
-    def cancel(self, reason: str) -> None:
-        """Stop upstream, and end soon."""
+    def hear(self, word: Writable | Cancelled | Delivered | Undelivered) -> None:
+        """Take a word of the machine."""
+        match word:
+            case Writable():
+                self.process.later(0.0, self._wake)
+            case Cancelled():
+                self._cancel(word.reason)
+            case Delivered():
+                self._delivered(None)
+            case Undelivered():
+                self._delivered(word.reason)
+
+    def _wake(self) -> None:
+        if self._waits:
+            self.go_on()
+
+    def _cancel(self, reason: str) -> None:
         check(not self.is_over and self._cancel_reason is None, "cancelled after the end, or twice")
         self.is_running = False
         self._cancel_reason = reason
         outcome = CLIENT_GONE if reason in CLIENT_REASONS else PLATFORM_FAILED
         self.process.later(self.process.world.rng.choice([0.0, 0.2]), lambda: self._end(outcome))
 
-    def delivered(self, reason: str | None) -> None:
-        """Take the one word on the delivery: None if the edge has it all, or why it has not; then settle."""
+    def _delivered(self, reason: str | None) -> None:
+        """Settle by the one word on the delivery: None if the edge has it all, or why it has not."""
         check(self.is_over, "a word on the delivery before the end")
         if self._is_awaited:
             check(not self._is_settling, "two words on the delivery")
@@ -173,16 +183,10 @@ class Dispatcher(Process):
                     self.world.publish(self, action, stream.request_id)
                 case BodyReady():
                     self._call_upstream(work, action.body)
-                case Writable():
-                    self.later(0.0, work.wake)
-                case Cancelled():
-                    work.cancel(action.reason)
-                case Delivered():
-                    work.delivered(None)
-                case Undelivered():
-                    work.delivered(action.reason)
                 case Closed():
                     self._remove(work)
+                case _:
+                    work.hear(action)
 
     def _open(self, frame: Frame, opening: Open) -> None:
         now, rivals = self.now(), self._works_of(opening.request_id)

@@ -1,4 +1,4 @@
-"""The edge of the simulation: the real machines of callers, and the application behind them as `services/edge/relay.py` has it."""
+"""The edge of the simulation: the machines of callers, and the application behind them as `services/edge/relay.py` has it."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -220,7 +220,13 @@ class Edge(Process):
         word, outcome = leg.words[0], leg.outcomes[0]
         if isinstance(word, Confirmed) and word.tail:
             return
-        tail = outcome.tail if isinstance(outcome, Ended) else word.tail if isinstance(word, Unconfirmed) else None
+        tail = (
+            outcome.tail
+            if isinstance(outcome, Ended)
+            else word.tail
+            if isinstance(word, Unconfirmed)
+            else None
+        )
         self.claim(leg.request.request_id, self._claim(leg, tail), lambda is_taken: None)
 
     def _claim(self, leg: Leg, tail: bytes | None) -> Claim:

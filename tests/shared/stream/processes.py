@@ -38,7 +38,9 @@ class Process:
         self.is_alive = True
         self.is_connected = True
         self._is_asleep = False
-        self._ahead_seconds = world.rng.uniform(0, 100_000)  # monotonic clocks of two processes say nothing of each other
+        self._ahead_seconds = world.rng.uniform(
+            0, 100_000
+        )  # monotonic clocks of two processes say nothing of each other
         self._skew_ms = world.rng.choice([-1, 0, 1]) * world.weather.skew_ms
         self._waiting: list[Callable[[], None]] = []
         self._last_tick = self.now()
@@ -105,7 +107,9 @@ class Process:
         def reply() -> None:
             answer = question()
             is_heard = self.is_connected and not world.loses()
-            self.later(world.delay() if is_heard else ASK_SECONDS, lambda: answered(answer if is_heard else None))
+            self.later(
+                world.delay() if is_heard else ASK_SECONDS, lambda: answered(answer if is_heard else None)
+            )
 
         world.at(world.now + world.delay(), reply)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 
 from shared.stream.actions import Send
-from shared.stream.frames import Credit, Data, Frame, Open, decode
+from shared.stream.frames import Credit, Data, Fin, Frame, Open, decode
 from shared.stream.peers import Heartbeat, HeartbeatReply
 from tests.shared.stream.audit import audit
 from tests.shared.stream.dispatchers import Dispatcher
@@ -187,6 +187,8 @@ class World:
 
     def _count(self, sender: Process, request_id: str, frame: Frame) -> None:
         self.frames += 1
+        if isinstance(frame.content, Fin):
+            return  # it carries the number of END, and is none of the counted
         key = (sender.name, request_id, frame.attempt)
         if 0 < frame.seq <= self._newest.get(key, 0):
             self.resends += 1

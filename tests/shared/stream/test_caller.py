@@ -1,12 +1,9 @@
-"""The caller: opening and its budget, fencing, flow, the outcome and the word on the settlement."""
-
-import pytest
+"""The caller: opening and its budget, fencing, flow and the outcome."""
 
 from shared.stream.actions import (
     Closed,
     Confirmed,
     Ended,
-    Failed,
     Failure,
     Opened,
     Received,
@@ -14,7 +11,6 @@ from shared.stream.actions import (
     Started,
     Unconfirmed,
 )
-from shared.stream.caller import CallerStream
 from shared.stream.frames import (
     MAX_PART_BYTES,
     Accept,
@@ -25,51 +21,30 @@ from shared.stream.frames import (
     Credit,
     Data,
     End,
-    Fin,
     Head,
     Nack,
     Open,
 )
 from tests.shared.stream.wire import (
+    ACCEPT,
     CALLEE,
     CALLER,
+    DATA,
+    END,
+    FIN,
+    HEAD,
     OTHER,
     REQUEST,
     UNIX_MS,
     WINDOW,
+    accepted_caller,
     caller,
     contents,
+    failed,
     frame,
     others,
     sent,
 )
-
-ACCEPT = Accept(callee=CALLEE, body_limit=10**6)
-HEAD = frame(Head(head=b"200"), seq=1)
-DATA = frame(Data(payload=b"abc"), seq=2)
-END = frame(End(tail=b"usage", total_bytes=3), seq=3, offset=3)
-FIN = frame(Fin(tail=b"settled"), seq=3, offset=3)
-
-
-def failed(reason: Failure, *, attempt: int = 1, has_accept: bool = True) -> Failed:
-    """Return the outcome Failed."""
-    return Failed(reason=reason, attempt=attempt, has_accept=has_accept)
-
-
-def accepted(body: bytes = b"{}") -> CallerStream:
-    """Return a caller that was accepted at time 0."""
-    stream = caller(body)
-    stream.open(0.0, UNIX_MS)
-    stream.handle(frame(ACCEPT), 0.0)
-    return stream
-
-
-def ended() -> CallerStream:
-    """Return a caller that has had the whole answer at time 0."""
-    stream = accepted()
-    for each in (HEAD, DATA, END):
-        stream.handle(each, 0.0)
-    return stream
 
 
 class TestOpening:
@@ -189,7 +164,7 @@ class TestFencing:
 
     def test_a_second_accept_of_the_current_attempt_is_cancelled(self) -> None:
         """The first is served, and what the second sends is dropped."""
-        stream = accepted()
+        stream = accepted_caller()
 
         (cancel,) = stream.handle(frame(Accept(callee=OTHER, body_limit=0), callee=OTHER), 0.0)
 
@@ -215,7 +190,9 @@ class TestFencing:
 
     def test_a_repeated_accept_is_answered(self) -> None:
         """The callee has not heard that somebody listens."""
-        assert contents(accepted().handle(frame(ACCEPT), 2.0)) == [Credit(limit=WINDOW, received_seq=0)]
+        assert contents(accepted_caller().handle(frame(ACCEPT), 2.0)) == [
+            Credit(limit=WINDOW, received_seq=0)
+        ]
 
 
 class TestFlowing:
@@ -223,7 +200,7 @@ class TestFlowing:
 
     def test_an_answer_arrives_in_order_and_ends_complete(self) -> None:
         """HEAD, DATA and END become what the application sees, and END is acknowledged at once."""
-        stream = accepted()
+        stream = accepted_caller()
 
         actions = [action for each in (HEAD, DATA, END) for action in stream.handle(each, 0.0)]
 
@@ -232,14 +209,14 @@ class TestFlowing:
 
     def test_credit_goes_out_when_the_client_has_read(self) -> None:
         """Half a window is worth a message."""
-        stream = accepted()
+        stream = accepted_caller()
         stream.handle(frame(Data(payload=bytes(40_000)), seq=1), 0.0)
 
         assert contents(stream.consumed(40_000, 0.0)) == [Credit(limit=40_000 + WINDOW, received_seq=1)]
 
     def test_the_window_can_be_resized(self) -> None:
         """From the next credit on."""
-        stream = accepted()
+        stream = accepted_caller()
         stream.resize(100_000)
         stream.handle(frame(Data(payload=bytes(40_000)), seq=1), 0.0)
 
@@ -247,7 +224,7 @@ class TestFlowing:
 
     def test_a_gap_is_asked_for_and_fails_after_five_seconds(self) -> None:
         """END before the last byte is not an end."""
-        stream = accepted()
+        stream = accepted_caller()
         stream.handle(HEAD, 0.0)
 
         assert contents(stream.handle(END, 0.0)) == [Nack(first_missing_seq=2)]
@@ -258,13 +235,13 @@ class TestFlowing:
 
     def test_an_end_with_another_total_is_a_failure(self) -> None:
         """A callee that counts otherwise is not believed."""
-        actions = accepted().handle(frame(End(tail=b"", total_bytes=7), seq=1), 0.0)
+        actions = accepted_caller().handle(frame(End(tail=b"", total_bytes=7), seq=1), 0.0)
 
         assert others(actions) == [failed(Failure.GAP)]
 
     def test_an_empty_frame_is_answered_with_credit(self) -> None:
         """The callee asks whether there is any."""
-        actions = accepted().handle(frame(Data(payload=b""), seq=1), 0.0)
+        actions = accepted_caller().handle(frame(Data(payload=b""), seq=1), 0.0)
 
         assert contents(actions) == [Credit(limit=WINDOW, received_seq=1)]
         assert others(actions) == []
@@ -289,20 +266,20 @@ class TestFlowing:
 
     def test_a_body_without_an_answer_is_probed(self) -> None:
         """The last part may be lost, and no later one shows it."""
-        stream = accepted(bytes(MAX_PART_BYTES + 10))
+        stream = accepted_caller(bytes(MAX_PART_BYTES + 10))
         stream.tick(0.5)
 
         assert contents(stream.tick(2.5))[-1] == Body(payload=bytes(10))
 
     def test_a_reconnect_repairs_both_directions(self) -> None:
         """What may be lost is asked for, what may have been lost is sent."""
-        stream = accepted(bytes(MAX_PART_BYTES + 10))
+        stream = accepted_caller(bytes(MAX_PART_BYTES + 10))
 
         assert contents(stream.reconnected(0.5)) == [Nack(first_missing_seq=1), Body(payload=bytes(10))]
 
     def test_an_aborted_end_is_a_failure_at_once(self) -> None:
         """Though every frame has arrived, the answer is not complete."""
-        stream = accepted()
+        stream = accepted_caller()
         stream.handle(HEAD, 0.0)
         aborted = frame(End(tail=b"cut", total_bytes=0, is_aborted=True), seq=2)
 
@@ -311,110 +288,3 @@ class TestFlowing:
         assert others(actions) == [failed(Failure.ABORTED)]
         assert contents(actions) == [Credit(limit=WINDOW, received_seq=2)]
         assert stream.tick(3.0) == [Unconfirmed(tail=b"cut"), Closed()]
-
-
-class TestSettling:
-    """From the outcome to the word on the settlement."""
-
-    def test_fin_confirms(self) -> None:
-        """And is answered, so that the callee may forget."""
-        actions = ended().handle(FIN, 1.0)
-
-        assert others(actions) == [Confirmed(tail=b"settled"), Closed()]
-        assert contents(actions) == [Fin()]
-
-    def test_without_fin_the_application_settles_after_three_seconds(self) -> None:
-        """It is the second witness, with the tail of END."""
-        stream = ended()
-
-        assert stream.tick(2.9) == []
-        assert stream.tick(3.0) == [Unconfirmed(tail=b"usage"), Closed()]
-
-    def test_a_fin_that_overtook_end_waits_for_it(self) -> None:
-        """It also shows which frames are missing."""
-        stream = accepted()
-        stream.handle(HEAD, 0.0)
-
-        assert contents(stream.handle(FIN, 0.0)) == [Nack(first_missing_seq=2)]
-        stream.handle(DATA, 0.0)
-        assert others(stream.handle(END, 0.0)) == [Ended(tail=b"usage"), Confirmed(tail=b"settled"), Closed()]
-
-    def test_a_repeated_end_is_acknowledged_again_and_nothing_else(self) -> None:
-        """There is one outcome."""
-        stream = ended()
-
-        assert stream.handle(END, 0.5) == stream.handle(DATA, 0.5) == []
-        assert contents(stream.tick(1.0)) == [Credit(limit=WINDOW, received_seq=3)]
-        assert stream.handle(frame(Data(payload=b"more"), seq=4, offset=3), 1.0) == []
-
-    def test_a_lost_callee_ends_the_wait(self) -> None:
-        """Nobody is left who could confirm."""
-        assert ended().peer_lost(0.5) == [Unconfirmed(tail=b"usage"), Closed()]
-
-    def test_cancel_after_the_outcome_changes_nothing(self) -> None:
-        """The request was served."""
-        assert ended().cancel("client_gone", 0.5) == []
-
-
-class TestLeaving:
-    """After a failure, the callee is told, and its word on the settlement is still of interest."""
-
-    def test_cancel_is_repeated_until_ten_seconds_have_passed(self) -> None:
-        """The outcome does not wait for it."""
-        stream = accepted()
-
-        first = stream.cancel("client_gone", 0.0)
-        assert contents(stream.reconnected(0.0)) == [Cancel(reason="client_gone")]
-        ticks = {now: contents(stream.tick(now)) for now in range(1, 10)}
-
-        assert others(first) == [failed(Failure.CANCELLED)]
-        assert contents(first) == [Cancel(reason="client_gone")]
-        assert all(ticks[now] == [Cancel(reason="client_gone")] for now in ticks)
-        assert stream.tick(10.0) == [Unconfirmed(tail=None), Closed()]
-
-    def test_end_stops_the_cancel_and_gives_the_tail(self) -> None:
-        """Though frames before it are missing, for nobody wants them."""
-        stream = accepted()
-        stream.cancel("client_gone", 0.0)
-
-        assert contents(stream.handle(END, 1.0)) == [
-            Cancel(reason="client_gone"),
-            Credit(limit=WINDOW, received_seq=3),
-        ]
-        assert stream.tick(2.0) == stream.handle(DATA, 2.0) == stream.consumed(3, 2.0) == []
-        assert stream.tick(4.0) == [Unconfirmed(tail=b"usage"), Closed()]
-
-    def test_fin_ends_the_cancel_and_confirms(self) -> None:
-        """With or without END."""
-        stream = accepted()
-        stream.cancel("client_gone", 0.0)
-
-        assert others(stream.handle(FIN, 0.5)) == [Confirmed(tail=b"settled"), Closed()]
-
-    def test_a_lost_callee_is_a_failure_with_one_cancel(self) -> None:
-        """It may only be cut off from us; nobody waits for its word."""
-        actions = accepted().peer_lost(0.0)
-
-        assert others(actions) == [failed(Failure.PEER_LOST), Unconfirmed(tail=None), Closed()]
-        assert contents(actions) == [Cancel(reason="peer_lost")]
-
-    def test_a_cancel_before_the_accept_reaches_who_accepts_late(self) -> None:
-        """And then waits for its word like any other."""
-        stream = caller()
-        stream.open(0.0, UNIX_MS)
-        assert stream.cancel("client_gone", 0.5) == [failed(Failure.CANCELLED)]
-        assert stream.tick(3.4) == []
-
-        assert contents(stream.handle(frame(ACCEPT), 3.4)) == [Cancel(reason="client_gone")]
-        assert contents(stream.tick(4.5)) == [Cancel(reason="client_gone")]
-        assert others(stream.handle(FIN, 5.0)) == [Confirmed(tail=b"settled"), Closed()]
-
-    @pytest.mark.parametrize("reason", [Failure.GAP, Failure.CANCELLED])
-    def test_a_fin_that_came_before_the_failure_confirms_at_once(self, reason: Failure) -> None:
-        """The callee has said its last word already."""
-        stream = accepted()
-        stream.handle(FIN, 0.0)
-
-        actions = stream.cancel("client_gone", 5.0) if reason is Failure.CANCELLED else stream.tick(5.0)
-
-        assert others(actions) == [failed(reason), Confirmed(tail=b"settled"), Closed()]

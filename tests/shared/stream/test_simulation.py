@@ -10,7 +10,8 @@ from shared.stream.callee import CalleeStream
 from shared.stream.flow import Inflow, Outflow
 from shared.stream.frames import Frame
 from tests.shared.stream.processes import Violation
-from tests.shared.stream.simulation import Weather, simulate
+from tests.shared.stream.simulation import simulate
+from tests.shared.stream.weather import Weather
 
 SEEDS = 600
 BATCHES = 8

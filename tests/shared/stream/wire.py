@@ -2,10 +2,22 @@
 
 from collections.abc import Sequence
 
-from shared.stream.actions import CalleeAction, CallerAction, Send
+from shared.stream.actions import CalleeAction, CallerAction, Failed, Failure, Send
 from shared.stream.callee import CalleeStream
 from shared.stream.caller import Call, CallerStream
-from shared.stream.frames import Content, Frame, Open, callee_tag, decode, encode
+from shared.stream.frames import (
+    Accept,
+    Content,
+    Data,
+    End,
+    Fin,
+    Frame,
+    Head,
+    Open,
+    callee_tag,
+    decode,
+    encode,
+)
 
 CALLER = "e" * 24
 CALLEE = "0001" + "d" * 20
@@ -23,6 +35,13 @@ def frame(
     decoded = decode(encode(content, attempt=attempt, callee=tag, seq=seq, offset=offset))
     assert decoded is not None
     return decoded
+
+
+ACCEPT = Accept(callee=CALLEE, body_limit=10**6)
+HEAD = frame(Head(head=b"200"), seq=1)
+DATA = frame(Data(payload=b"abc"), seq=2)
+END = frame(End(tail=b"usage", total_bytes=3), seq=3, offset=3)
+FIN = frame(Fin(tail=b"settled"), seq=3, offset=3)
 
 
 def sent(actions: Sequence[CallerAction | CalleeAction]) -> list[Frame]:
@@ -70,3 +89,24 @@ def callee(opened: Open | None = None, *, attempt: int = 1) -> CalleeStream:
     return CalleeStream(
         opened or opening(), attempt=attempt, callee=CALLEE, body_window=100_000, now=0.0, unix_ms=UNIX_MS
     )
+
+
+def failed(reason: Failure, *, attempt: int = 1, has_accept: bool = True) -> Failed:
+    """Return the outcome Failed."""
+    return Failed(reason=reason, attempt=attempt, has_accept=has_accept)
+
+
+def accepted_caller(body: bytes = b"{}") -> CallerStream:
+    """Return a caller that was accepted at time 0."""
+    stream = caller(body)
+    stream.open(0.0, UNIX_MS)
+    stream.handle(frame(ACCEPT), 0.0)
+    return stream
+
+
+def ended_caller() -> CallerStream:
+    """Return a caller that has had the whole answer at time 0."""
+    stream = accepted_caller()
+    for each in (HEAD, DATA, END):
+        stream.handle(each, 0.0)
+    return stream
