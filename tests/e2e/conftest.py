@@ -24,9 +24,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """Two replicas of each service; keep-alive comments come after a fifth of a second."""
-    data_dir = tmp_path_factory.mktemp("cluster")
-    with RunningStack(data_dir, replicas=2, keep_alive_seconds="0.2", status_held_seconds="0.2") as running:
+    """Two replicas of each service behind a load balancer; keep-alive comments come after a fifth of a second."""
+    with RunningStack(
+        tmp_path_factory.mktemp("cluster"),
+        replicas=2,
+        keep_alive_seconds="0.2",
+        status_held_seconds="0.2",
+        trusted_proxies="127.0.0.0/8",
+    ) as running:
         yield running
 
 

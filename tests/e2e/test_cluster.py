@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
+from ipaddress import IPv4Address
 
 import pytest
 
@@ -22,6 +23,7 @@ PROMISED_SECONDS = (
 )
 PROBES = 20  # on new connections, so that both replicas of the edge answer some
 PATIENCE_SECONDS = 30.0
+FIRST_SENDER = int(IPv4Address("198.18.0.0"))  # addresses for tests (RFC 2544)
 
 
 async def _ask_often(stack: RunningStack, tenant: Tenant, text: str = "hi [[sim out=2]]") -> list[Received]:
@@ -188,7 +190,8 @@ async def test_replicas_are_replaced_one_after_another_without_a_failed_request(
 ) -> None:
     """While each replica in turn ends in order and comes again, every request gets the answer that it should get.
 
-    A well-formed key that does not exist is a 401 only as long as auth answers: nobody else knows, and nobody remembers it.
+    A well-formed key that does not exist is a 401 only as long as auth answers: nobody else knows, and nobody remembers it. Each
+    comes from an address of its own, or the edge would soon take it for guessing.
     """
     tenant = await cluster_operator.make_tenant()
     statuses: list[int] = []
@@ -197,9 +200,9 @@ async def test_replicas_are_replaced_one_after_another_without_a_failed_request(
     async def keep_asking() -> None:
         while not is_over.is_set():
             good = await ask(cluster, tenant, "hi [[sim out=2]]", is_stream=False)
-            stranger = await exchange(
-                cluster, http_request("POST", "/v1/chat/completions", b"{}", key=mint())
-            )
+            sender = str(IPv4Address(FIRST_SENDER + len(statuses)))
+            question = http_request("POST", "/v1/chat/completions", b"{}", key=mint(), sender=sender)
+            stranger = await exchange(cluster, question)
             statuses.extend((good.status, stranger.status))
 
     workers = [asyncio.create_task(keep_asking()) for _ in range(4)]

@@ -116,10 +116,18 @@ def chat_body(tenant: Tenant, text: str, *, is_stream: bool = True, **members: o
 
 
 def http_request(
-    method: str, path: str, body: bytes = b"", *, key: str = "", content_type: str = "application/json"
+    method: str,
+    path: str,
+    body: bytes = b"",
+    *,
+    key: str = "",
+    content_type: str = "application/json",
+    sender: str = "",
 ) -> bytes:
-    """Return a whole request, after which the server is to close the connection."""
+    """Return a whole request, after which the server is to close the connection; `sender` is whom a proxy has it from."""
     headers = ["host: test", "connection: close", f"content-length: {len(body)}"]
+    if sender:
+        headers.append(f"x-forwarded-for: {sender}")
     if key:
         headers.append(f"authorization: Bearer {key}")
     if content_type:
