@@ -1,0 +1,24 @@
+"""One cluster for each test process; every scenario finds it whole, and leaves it whole whatever it did."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.faults.audit import Baseline
+from tests.faults.cluster import Cluster, running_cluster
+from tests.faults.stage import Stage, set_stage, warm_up
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def lasting(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Cluster, Baseline]]:
+    """The cluster of this test process, and what its processes have when idle."""
+    async with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster, await warm_up(cluster)
+
+
+@pytest.fixture
+async def stage(lasting: tuple[Cluster, Baseline]) -> AsyncIterator[Stage]:
+    """The stage of one scenario."""
+    async with set_stage(*lasting) as stage:
+        yield stage
