@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE ?= 1
 export UV_PYTHON_DOWNLOADS ?= never
 
 .DEFAULT_GOAL := help
-.PHONY: help locks run test check format bench clean
+.PHONY: help locks run test check format faults simulate mutants soak bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,18 @@ test: $(VENV)/.dev  ## Run every check and test (about three minutes)
 
 check: $(VENV)/.dev  ## Format, lint, types and import contracts only (about half a minute)
 	@$(BIN)/pytest -q tests/test_house.py
+
+faults: $(VENV)/.dev  ## Break every part of a whole cluster (docs/promises.md; about ten minutes)
+	@$(BIN)/pytest -q tests/faults -n 2 --dist loadfile
+
+simulate: $(VENV)/.dev  ## Run 10,000 seeds of the simulation of the stream protocol
+	@$(BIN)/python -m tests.shared.stream
+
+mutants: $(VENV)/.dev  ## Try every deliberate fault: the tests must catch each
+	@$(BIN)/python -m tests.mutants
+
+soak: $(VENV)/.dev  ## Load a whole cluster for MINUTES (20) while parts of it fail; nothing may grow
+	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),20)
 
 format: $(VENV)/.dev  ## Format the code
 	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .

@@ -73,9 +73,9 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True):
     """What a scenario takes for right beyond the common table.
 
     `rules` may decide about requests that the client did not see complete. With `may_be_lost` a complete answer may have
-    EXPIRED uncharged: every witness died; with `may_be_free` it may have been given away by C8: its dispatcher was told that the edge
-    is gone before it could hear that the edge has all of it. `calls_max` is how often one request may reach an upstream. With `may_end` a process may
-    have ended by itself.
+    EXPIRED uncharged: every witness died. With `may_be_free` it may have been given away by C8: its dispatcher was told that the
+    edge is gone before it could hear that the edge has all of it. `calls_max` is how often one request may reach an upstream. With
+    `may_end` a process may have ended by itself.
     """
 
     rules: frozenset[str] = frozenset()

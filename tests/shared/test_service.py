@@ -189,6 +189,8 @@ async def test_a_service_starts_serves_and_ends_in_order(tmp_path: Path, nats_ur
         assert metrics.headers["content-type"].startswith("text/plain")
         assert "relay_entered 1.0" in metrics.text
         assert "process_resident_memory_bytes" in metrics.text
+        assert "\nrelay_tasks " in metrics.text
+        assert "\nrelay_loop_lag_seconds " in metrics.text
         for answer in (metrics, await service.http.get("/nowhere")):
             assert "server" not in answer.headers
 
