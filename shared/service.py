@@ -38,6 +38,7 @@ R = TypeVar("R")
 START_SECONDS = 30.0  # how long a service waits for the bus and the database before it gives up
 RETRY_SECONDS = 0.5
 BACKLOG = 4096
+BACKLOG_SECONDS = 0.01  # in which the loop takes in all that waits at the listener
 PEER_SECONDS = 90.0  # how long a connection may take nothing of what is sent to it
 GRACE_SECONDS = 5.0  # beyond drain_seconds, for the last words of streams that were cut
 
@@ -229,6 +230,11 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self.life = life
         self.has_lost = False
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Whoever has connected and was not taken in yet would be reset together with the listener.
+        await asyncio.sleep(BACKLOG_SECONDS)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # Not that of uvicorn, which raises the signal again at the end: an orderly end would then look like a kill. Nor does a

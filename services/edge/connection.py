@@ -7,7 +7,7 @@ must have done what it owes:
     what is owed                                    in
     a whole head, from the connection's beginning   head_seconds
     a whole head, from its first byte               head_seconds
-    the next request, after an answer               keep-alive time
+    the next request, after an answer               keep-alive time, or LEAVING_SECONDS once the process is to end
     the rest of a body that nobody wants            head_seconds
     to take some of what is left of its answer,
       once there is nothing to add to it            stall_seconds, again and again
@@ -37,6 +37,7 @@ from shared.ids import uuid7
 
 HEAD_BYTES_MAX = 64 * 1024
 WAITING_MAX = 16  # requests of one connection that wait for the answer before theirs
+LEAVING_SECONDS = 1.0  # for a request that is on its way when the listener has closed
 LINGER_SECONDS = 2.0  # after a refusal, so that a client which is still writing can read it (RFC 9112 §9.6)
 
 # RFC 3986 §3.2.2, without the characters that no host name has; empty when the target has no authority (RFC 9112 §3.2).
@@ -62,6 +63,7 @@ class Connection(HttpToolsProtocol):
         self._is_deaf = False
         self._is_in_head = False
         self._is_resuming = False
+        self._is_leaving = False
         self._head_bytes = 0  # bytes since the last that belonged to a body or ended a head
         self._unread_bytes = 0  # of the answer, when some of it was last seen to be taken
         self._due = self.loop.time() + self.head_seconds
@@ -106,6 +108,8 @@ class Connection(HttpToolsProtocol):
         else:
             self._check_head()
             super().on_headers_complete()
+        if self._is_leaving:
+            self.cycle.keep_alive = False
         if self.pipeline:
             self.flow.resume_reading()  # one that leaves is noticed only while we read
         self.headers = []  # trailers are no headers of the request, which keeps its own list
@@ -143,6 +147,16 @@ class Connection(HttpToolsProtocol):
         if self.cycle.response_complete and not self._is_in_head:
             seconds = self.head_seconds if self.cycle.more_body else self.timeout_keep_alive
             self._due = self.loop.time() + seconds
+
+    def shutdown(self) -> None:
+        """Let what is under way come to its end: also a request that a client has sent before it could know that we go."""
+        self._is_leaving = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+        elif not self._is_in_head:
+            self._due = min(self._due, self.loop.time() + LEAVING_SECONDS)
+            self._timer.cancel()
+            self._timer = self.loop.call_at(self._due, self._look)
 
     def _check_head(self) -> None:
         version = self.parser.get_http_version()

@@ -38,10 +38,12 @@ failpoints    `cluster.dispatchers[0].arm("dispatcher.end_sent", "crash")`, or `
               words are in `services/simulator/behaviour.py`.
 `verdict.py`  what is wrong with one request, as a pure rule; `Allowance` is what a scenario may expect beyond the common table.
 `audit.py`    the auditor: new customers are served on both edges within 15 s; within 60 s nothing is held, waits in the outbox or
-              runs anywhere; the invariants hold; every request is judged; nobody has kept memory or descriptors, ended by
+              runs anywhere; the invariants hold; every request is judged; nobody has kept memory, descriptors or tasks, ended by
               itself, or logged an exception as an error.
+`nemesis.py`  draws faults of all kinds by seed, for `test_seeds.py`; `troubles.py` some of them for the soak.
 
 They are not part of the ordinary run (`norecursedirs`). All of them: `pytest tests/faults -n 2 --dist loadfile`, a cluster for each
-worker; one of them: `pytest tests/faults/test_bus.py -k f21`. Times in scenarios are those of the promises (silence, leases), and
-conditions are waited for, so that a slow machine takes longer and fails no more.
+worker; one of them: `pytest tests/faults/test_bus.py -k f21`; one seed: `pytest tests/faults/test_seeds.py --seed 3`. Times in
+scenarios are those of the promises (silence, leases), and conditions are waited for, so that a slow machine takes longer and fails
+no more.
 """

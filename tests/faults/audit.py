@@ -29,6 +29,7 @@ POLL_SECONDS = 0.1
 GRACE_SECONDS = 5  # a hold outlives its lease by the time of expiry and of two looks
 MEMORY_MARGIN_BYTES = 64 * 1024 * 1024
 DESCRIPTORS_MARGIN = 24  # pools of connections grow to their size with the first load
+TASKS_MARGIN = 4  # a look may meet a heartbeat, a renewal or another look
 RUNNING = {
     "edge": ("relay_edge_streams", "relay_edge_body_bytes"),
     "dispatcher": ("relay_dispatcher_streams",),
@@ -42,21 +43,24 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
 
     memory_bytes: int
     descriptors: int
+    tasks: int
 
 
 Baseline = dict[str, Vitals]
 T = TypeVar("T", JournalEntry, LedgerEntry)
 
 
-def measure(cluster: Cluster) -> Baseline:
+async def measure(cluster: Cluster) -> Baseline:
     """Return the vitals by service, the larger of its processes; taken once, after the first requests."""
-    return {
-        service: Vitals(
-            memory_bytes=max(replica.memory_bytes for replica in cluster.replicas(service)),
-            descriptors=max(replica.descriptors for replica in cluster.replicas(service)),
+    baseline = {}
+    for service in RUNNING:
+        vitals = [await _vitals(replica) for replica in cluster.replicas(service)]
+        baseline[service] = Vitals(
+            memory_bytes=max(each.memory_bytes for each in vitals),
+            descriptors=max(each.descriptors for each in vitals),
+            tasks=max(each.tasks for each in vitals),
         )
-        for service in RUNNING
-    }
+    return baseline
 
 
 async def audit(
@@ -179,9 +183,8 @@ async def _leaks(cluster: Cluster, baseline: Baseline) -> list[str]:
     cluster.upstream.cut()
 
     async def what_is_kept() -> str:
-        return "\n".join(
-            text for replica in cluster.replicas() for text in _kept(replica, baseline[replica.service])
-        )
+        kept = [await _kept(replica, baseline[replica.service]) for replica in cluster.replicas()]
+        return "\n".join(text for texts in kept for text in texts)
 
     try:
         await _until(what_is_kept, LIVENESS_SECONDS)
@@ -190,13 +193,24 @@ async def _leaks(cluster: Cluster, baseline: Baseline) -> list[str]:
     return []
 
 
-def _kept(replica: Replica, before: Vitals) -> list[str]:
+async def _kept(replica: Replica, before: Vitals) -> list[str]:
+    now = await _vitals(replica)
     found = []
-    if replica.memory_bytes > before.memory_bytes + MEMORY_MARGIN_BYTES:
-        found.append(f"{replica.name} has {replica.memory_bytes} bytes of memory, had {before.memory_bytes}")
-    if replica.descriptors > before.descriptors + DESCRIPTORS_MARGIN:
-        found.append(f"{replica.name} has {replica.descriptors} descriptors, had {before.descriptors}")
+    if now.memory_bytes > before.memory_bytes + MEMORY_MARGIN_BYTES:
+        found.append(f"{replica.name} has {now.memory_bytes} bytes of memory, had {before.memory_bytes}")
+    if now.descriptors > before.descriptors + DESCRIPTORS_MARGIN:
+        found.append(f"{replica.name} has {now.descriptors} descriptors, had {before.descriptors}")
+    if now.tasks > before.tasks + TASKS_MARGIN:
+        found.append(f"{replica.name} has {now.tasks} tasks, had {before.tasks}")
     return found
+
+
+async def _vitals(replica: Replica) -> Vitals:
+    return Vitals(
+        memory_bytes=replica.memory_bytes,
+        descriptors=replica.descriptors,
+        tasks=round((await replica.metrics())["relay_tasks"]),
+    )
 
 
 async def _until(what_is_wrong: Callable[[], Awaitable[str]], seconds: float) -> None:

@@ -9,6 +9,21 @@ from tests.faults.audit import Baseline
 from tests.faults.cluster import Cluster, running_cluster
 from tests.faults.stage import Stage, set_stage, warm_up
 
+SEEDS = 6
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the seed that is to be played again."""
+    parser.addoption("--seed", type=int, action="append", help="a seed of tests/faults/test_seeds.py")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a test of seeds those that were asked for, or some."""
+    if "fault_seed" not in metafunc.fixturenames:
+        return
+    given: list[int] = metafunc.config.getoption("--seed") or []
+    metafunc.parametrize("fault_seed", given or range(SEEDS))
+
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def lasting(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Cluster, Baseline]]:

@@ -25,7 +25,7 @@ REST_SECONDS = 60.0
 POLL_SECONDS = 0.2
 MARGIN_SECONDS = 5.0  # between the clocks of the driver and of the edges, and then some
 # An edge that dies between its last bytes and its last word: what is charged may have been lost, or the other way round.
-TOUCHED = Allowance(rules=COMPLETE, may_be_lost=True, calls_max=3)
+TOUCHED = Allowance(rules=COMPLETE, may_be_lost=True, may_be_free=True, calls_max=3)
 _MARKER = re.compile(r'"content":"([0-9a-f]{16}) ')
 
 

@@ -124,7 +124,7 @@ class Load:
             caller = Caller(self._cluster, chance.choice(generation.upstream.tenants))
             generation.begin()
             call = caller.send(visit.text, edge=next(edges), is_stream=visit.is_stream, script=visit.script)
-            await _leave(call, visit)
+            await leave_early(call, visit)
             transcript = await call.transcript()
             generation.end(visit, transcript)
             self.tally.note(visit, transcript)
@@ -140,7 +140,7 @@ async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
     return True
 
 
-async def _leave(call: Call, visit: Visit) -> None:
+async def leave_early(call: Call, visit: Visit) -> None:
     """Let the client go in the middle, if it is one that does, and has not had its answer before."""
     if visit.leave_seconds is None:
         return

@@ -13,7 +13,6 @@ import os
 import socket
 import struct
 import threading
-from collections import deque
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Literal, Self, TypeVar, cast
@@ -21,16 +20,15 @@ from urllib.parse import urlsplit
 
 import uvloop
 
+from tests.faults.pipe import Ending, Lane, Pipe
+
 HOST = "127.0.0.1"
 CONTROL_SECONDS = 20.0
-WAITING_BYTES_MAX = 4 * 1024 * 1024  # of one direction of one connection, before its sender has to wait
-PIECES_PER_SECOND = 50  # of a throttled direction
 LISTEN_TRIES = 100
 FAR_BYTES = 256 * 1024  # in the kernel, of what a server has sent
 _LINGER_NOTHING = struct.pack("ii", 1, 0)  # socket(7): close with RST
 
 Direction = Literal["up", "down", "both"]
-Ending = Literal["fin", "rst"]
 T = TypeVar("T")
 
 
@@ -81,8 +79,8 @@ class Proxy:
     def __init__(self, network: Network, target_url: str) -> None:
         self._network = network
         self._target = urlsplit(target_url)
-        self._up = _Lane()
-        self._down = _Lane()
+        self._up = Lane()
+        self._down = Lane()
         self._server: asyncio.Server | None = None
         self._passages: set[_Passage] = set()
         self._port = 0
@@ -139,7 +137,7 @@ class Proxy:
         """End every fault: what has waited arrives now."""
         self._network._perform(self._open())
 
-    def _change(self, direction: Direction, change: Callable[["_Lane"], None]) -> None:
+    def _change(self, direction: Direction, change: Callable[["Lane"], None]) -> None:
         lanes = {"up": (self._up,), "down": (self._down,), "both": (self._up, self._down)}[direction]
 
         async def apply() -> None:
@@ -189,117 +187,14 @@ class Proxy:
         return passage.near
 
 
-class _Lane:
-    """What happens to one direction of all connections of a proxy."""
-
-    def __init__(self) -> None:
-        self.passed_bytes = 0
-        self.clear()
-
-    def clear(self) -> None:
-        self.delay_seconds = 0.0
-        self.bytes_per_second: float | None = None
-        self.is_dropping = False
-
-    @property
-    def is_clear(self) -> bool:
-        return not (self.is_dropping or self.delay_seconds or self.bytes_per_second)
-
-
-class _Pipe:
-    """One direction of one connection: what has come from its source and not gone into its sink, the end of it included."""
-
-    def __init__(self, lane: _Lane, ended: Callable[[Ending], None]) -> None:
-        self.source: asyncio.Transport | None = None
-        self.sink: asyncio.Transport | None = None
-        self.is_sink_full = False
-        self.has_ended = False  # the end of the source has been passed on
-        self._lane = lane
-        self._ended = ended
-        self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[float, bytes | Ending]] = deque()
-        self._waiting_bytes = 0
-        self._is_source_done = False
-        self._free_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-
-    def push(self, data: bytes) -> None:
-        """Take what has come, and pass it on when it is due."""
-        if self.sink is not None and not self._waiting and self._lane.is_clear:
-            self._write(data)
-            return
-        self._waiting.append((self._loop.time() + self._lane.delay_seconds, data))
-        self._waiting_bytes += len(data)
-        self.pump()
-
-    def push_end(self, ending: Ending) -> None:
-        """Take that nothing more comes, and pass it on behind all else."""
-        self._is_source_done = True
-        self._waiting.append((self._loop.time() + self._lane.delay_seconds, ending))
-        self.pump()
-
-    def pump(self) -> None:
-        """Pass on what is due."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        while self._waiting and self.sink is not None and not self._lane.is_dropping:
-            due, data = self._waiting[0]
-            # A fault that has been ended delays nothing any more.
-            due = 0.0 if self._lane.is_clear else max(due, self._free_at)
-            if due > self._loop.time():
-                self._timer = self._loop.call_at(due, self.pump)
-                break
-            self._waiting.popleft()
-            if isinstance(data, bytes):
-                self._write(self._piece(due, data))
-            else:
-                self.has_ended = True
-                self._ended(data)
-        self._update_reading()
-
-    def close(self) -> None:
-        """Forget everything."""
-        self._waiting.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-        self.source = self.sink = None
-
-    def _piece(self, due: float, data: bytes) -> bytes:
-        """Return what may go now; the rest waits."""
-        rate = self._lane.bytes_per_second
-        piece = data if rate is None else data[: max(1, int(rate / PIECES_PER_SECOND))]
-        if rate is not None:
-            self._free_at = self._loop.time() + len(piece) / rate
-        if len(piece) < len(data):
-            self._waiting.appendleft((due, data[len(piece) :]))
-        self._waiting_bytes -= len(piece)
-        return piece
-
-    def _write(self, data: bytes) -> None:
-        assert self.sink is not None
-        self._lane.passed_bytes += len(data)
-        if not self.sink.is_closing():
-            self.sink.write(data)
-
-    def _update_reading(self) -> None:
-        if self.source is None or self._is_source_done or self.source.is_closing():
-            return
-        must_wait = self.is_sink_full or self._lane.is_dropping or self._waiting_bytes > WAITING_BYTES_MAX
-        if must_wait and self.source.is_reading():
-            self.source.pause_reading()
-        elif not must_wait and not self.source.is_reading():
-            self.source.resume_reading()
-
-
 class _Passage:
     """One connection through the proxy: the client's end near, the server's end far."""
 
     def __init__(
-        self, up: _Lane, down: _Lane, target: tuple[str, int], forget: Callable[["_Passage"], None]
+        self, up: Lane, down: Lane, target: tuple[str, int], forget: Callable[["_Passage"], None]
     ) -> None:
-        self._up = _Pipe(up, self._on_end)
-        self._down = _Pipe(down, self._on_end)
+        self._up = Pipe(up, self._on_end)
+        self._down = Pipe(down, self._on_end)
         self.near = _End(self, inward=self._up, outward=self._down)
         self.far = _End(self, inward=self._down, outward=self._up)
         self._target = target
@@ -350,7 +245,7 @@ class _Passage:
 class _End(asyncio.Protocol):
     """One end of a connection through the proxy. `inward` is what it sends, `outward` what it gets."""
 
-    def __init__(self, passage: _Passage, *, inward: _Pipe, outward: _Pipe) -> None:
+    def __init__(self, passage: _Passage, *, inward: Pipe, outward: Pipe) -> None:
         self._passage = passage
         self._inward = inward
         self._outward = outward

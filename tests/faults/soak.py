@@ -171,7 +171,7 @@ class Soak:
         self._cluster.forget()
         await self._load(self._troubles(is_quiet=True), self._warm_up)
         before = await self._at_rest()
-        baseline = measure(self._cluster)
+        baseline = await measure(self._cluster)
         self._console.print(LEGEND, soft_wrap=True)
         self._console.print(header(), soft_wrap=True)
         rows: list[Row] = []

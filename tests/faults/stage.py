@@ -53,4 +53,4 @@ async def warm_up(cluster: Cluster) -> Baseline:
         caller.send_many(WARM_UP)
         assert {one.verdict for one in await caller.transcripts()} == {"complete"}
     cluster.upstream.cut()
-    return measure(cluster)
+    return await measure(cluster)

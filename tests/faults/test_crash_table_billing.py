@@ -69,7 +69,6 @@ async def test_t14_claims_outlive_both_witnesses_in_the_spill(stage: Stage) -> N
     assert {one.verdict for one in answers} == {"complete"}
     evidence = await stage.audit()
     assert {story(one) for one in evidence} == {("complete", "SETTLED", "C1")}
-    assert {row.witness for one in evidence for row in one.usage} == {"dispatcher"}
 
 
 async def test_t14_claims_that_die_with_both_witnesses_cost_nothing(stage: Stage) -> None:

@@ -20,13 +20,12 @@ GAP_SECONDS = 1.0  # of the five that no client may notice
 COMPLETE = ("complete", "SETTLED", "C1")
 
 # From the ACCEPT to the settlement: where one process stands when a server dies, and the request that brings it there.
-LARGE = (
-    SHORT + "x" * 300_000
-)  # does not fit into OPEN, so that the edge has heard ACCEPT when the dispatcher has it
+# Does not fit into OPEN, so that the edge has heard ACCEPT when the dispatcher has it.
+LARGE = SHORT + "x" * 300_000
 ACCEPTED = [
     pytest.param("dispatcher.accepted", LARGE, id="t6"),
-    pytest.param("dispatcher.upstream_accepted", SHORT, id="t8"),
-    pytest.param("dispatcher.first_byte", SHORT, id="t9"),
+    pytest.param("dispatcher.upstream_accepted", LARGE, id="t8"),
+    pytest.param("dispatcher.first_byte", LARGE, id="t9"),
     pytest.param("edge.started", SHORT, id="t9-edge"),
     pytest.param("dispatcher.upstream_finished", SHORT, id="t11"),
     pytest.param("edge.ended", SHORT, id="t11-edge"),
@@ -142,6 +141,7 @@ async def test_n_t7_t14_without_the_bus_for_longer_than_silence_streams_break_vi
     endless = stage.caller.send_many(GROUP, "hi [[sim out=4000 tps=20]]")
     await stage.operator.arrived(stage.tenant, 4 * GROUP)
     await asyncio.gather(*(call.has_events(3) for call in (*ending, *endless)))
+    await asyncio.gather(*(call.has_events(1) for call in silent))
     stage.cluster.arm_any("dispatcher.end_sent", "stop")
     delivered = stage.caller.send()
     dispatcher = await stage.cluster.fired("dispatcher.end_sent")
