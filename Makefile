@@ -20,8 +20,8 @@ test: $(VENV)/.dev  ## Run every check and test (about three minutes)
 check: $(VENV)/.dev  ## Format, lint, types and import contracts only (about half a minute)
 	@$(BIN)/pytest -q tests/test_house.py
 
-faults: $(VENV)/.dev  ## Break every part of a whole cluster (docs/promises.md; about ten minutes)
-	@$(BIN)/pytest -q tests/faults -n 2 --dist loadfile
+faults: $(VENV)/.dev  ## Break every part of a whole cluster, and then by SEEDS (6); about twelve minutes
+	@$(BIN)/pytest -q tests/faults -n 2 --dist worksteal --seeds $(or $(SEEDS),6)
 
 simulate: $(VENV)/.dev  ## Run 10,000 seeds of the simulation of the stream protocol
 	@$(BIN)/python -m tests.shared.stream

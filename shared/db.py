@@ -105,6 +105,9 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
                 async with connection.transaction():
                     yield connection
     except AWAY as error:
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            # The rollback of a cancelled transaction has failed, and would hide that its task is to end.
+            raise asyncio.CancelledError from error
         raise away() from error
 
 

@@ -38,6 +38,7 @@ R = TypeVar("R")
 START_SECONDS = 30.0  # how long a service waits for the bus and the database before it gives up
 RETRY_SECONDS = 0.5
 BACKLOG = 4096
+CANCEL_SECONDS = 1.0  # until a task that goes on all the same is cancelled again
 BACKLOG_SECONDS = 0.01  # in which the loop takes in all that waits at the listener
 PEER_SECONDS = 90.0  # how long a connection may take nothing of what is sent to it
 GRACE_SECONDS = 5.0  # beyond drain_seconds, for the last words of streams that were cut
@@ -275,5 +276,7 @@ async def _patiently(open_it: Callable[[], Awaitable[R]], life: Life) -> R:
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    # A library may lose a cancellation, when what it cleans up fails; the end of the process must not hang on it.
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_SECONDS)

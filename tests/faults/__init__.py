@@ -42,8 +42,7 @@ failpoints    `cluster.dispatchers[0].arm("dispatcher.end_sent", "crash")`, or `
               itself, or logged an exception as an error.
 `nemesis.py`  draws faults of all kinds by seed, for `test_seeds.py`; `troubles.py` some of them for the soak.
 
-They are not part of the ordinary run (`norecursedirs`). All of them: `pytest tests/faults -n 2 --dist loadfile`, a cluster for each
-worker; one of them: `pytest tests/faults/test_bus.py -k f21`; one seed: `pytest tests/faults/test_seeds.py --seed 3`. Times in
-scenarios are those of the promises (silence, leases), and conditions are waited for, so that a slow machine takes longer and fails
-no more.
+They are not part of the ordinary run (`norecursedirs`). All of them: `make faults`, a cluster for each worker; one of them: `pytest
+tests/faults/test_bus.py -k f21`; one seed: `pytest tests/faults/test_seeds.py --seed 3`. Times in scenarios are those of the
+promises (silence, leases), and conditions are waited for, so that a slow machine takes longer and fails no more.
 """

@@ -13,16 +13,17 @@ SEEDS = 6
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Take the seed that is to be played again."""
-    parser.addoption("--seed", type=int, action="append", help="a seed of tests/faults/test_seeds.py")
+    """Take how many seeds are to be played, or which."""
+    parser.addoption("--seeds", type=int, default=SEEDS, help="how many seeds of tests/faults/test_seeds.py")
+    parser.addoption("--seed", type=int, action="append", help="play this one again, and no others")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give a test of seeds those that were asked for, or some."""
+    """Give a test of seeds those that were asked for."""
     if "fault_seed" not in metafunc.fixturenames:
         return
     given: list[int] = metafunc.config.getoption("--seed") or []
-    metafunc.parametrize("fault_seed", given or range(SEEDS))
+    metafunc.parametrize("fault_seed", given or range(metafunc.config.getoption("--seeds")))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -184,6 +184,28 @@ async def test_a_silent_server_is_abandoned(url: str, monkeypatch: pytest.Monkey
             assert await connection.fetchval("SELECT value FROM row WHERE id = 1") == 1, "it was committed"
 
 
+async def test_whoever_is_cancelled_before_a_silent_server_ends(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cancellation is what it hears of, and not an outage, which it would wait for to pass."""
+    monkeypatch.setattr(db, "SILENCE_SECONDS", 0.5)
+    async with proxied(url) as proxy, pool_of(proxy.url, size=1) as pool:
+        is_silent = asyncio.Event()
+
+        def fall_silent() -> None:
+            proxy.fall_silent()
+            is_silent.set()
+
+        waiting = asyncio.create_task(increase_before(pool, fall_silent))
+        await soon(is_silent.wait())
+        await asyncio.sleep(0.05)  # until the commit is under way
+
+        waiting.cancel()
+        await soon(asyncio.wait({waiting}))
+
+        assert waiting.cancelled()
+
+
 async def test_a_statement_has_a_limit_where_nothing_is_at_stake(url: str) -> None:
     """A pool and a connection that move no money give a statement up."""
     async with pool_of(url, statement_seconds=0.05) as pool:
