@@ -42,8 +42,28 @@ EDGE = (
     ),
     _mutant(
         "no [DONE]", "client: a whole stream ends with [DONE]", CHAT,
-        "data + DONE if self._is_stream else data", "data",
+        "data + self._torn + DONE if self._is_stream else data", "data",
         "tests/edge/test_chat.py::test_a_stream_ends_with_done_when_it_is_whole",
+    ),
+    _mutant(
+        "half an event before an error", "client: a break tears no event", CHAT,
+        "if len(data) - end <= TORN_BYTES_MAX:", "if False:",
+        "tests/edge/test_torn_events.py::test_an_error_never_stands_inside_an_event",
+    ),
+    _mutant(
+        "rest of an answer kept for ever", "client: a slow reader slows its upstream", "services/edge/connection.py",
+        "        if unread_bytes and unread_bytes == self._unread_bytes:\n", "        if False:\n",
+        "tests/edge/test_unread_answers.py::test_a_connection_that_takes_nothing_of_its_last_bytes_is_reset",
+    ),
+    _mutant(
+        "door shut in the face", "drain: what was sent before the end is answered", "services/edge/connection.py",
+        "min(self._due, self.loop.time() + LEAVING_SECONDS)", "self.loop.time()",
+        "tests/edge/test_leaving.py::test_a_request_that_is_on_its_way_is_answered",
+    ),
+    _mutant(
+        "cancellation taken for an outage", "drain: what is told to end ends", "shared/db.py",
+        "and task.cancelling():", "and False:",
+        "tests/shared/test_db.py::test_whoever_is_cancelled_before_a_silent_server_ends",
     ),
     _mutant(
         "credit before the client has taken the bytes", "client: a slow reader slows its upstream", CHAT,
