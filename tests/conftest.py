@@ -7,9 +7,19 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from services.devstack.nats import EmbeddedNats
 from services.devstack.postgres import EmbeddedPostgres
+
+# How fast the machine is says nothing about what is tested.
+settings.register_profile(
+    "patient",
+    settings.get_profile(settings.get_current_profile_name()),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
