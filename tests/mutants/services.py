@@ -85,7 +85,7 @@ EDGE = (
         "billing's refusal is a yes", "money: who is refused is not served", RELAY,
         "            except asyncio.CancelledError:\n",
         "            except RelayError:\n"
-        "                return billing.Hold(request_id=str(request_id), amount_nano_usd=0, output_tokens_granted=9,\n"
+        "                return billing.Hold(request_id=question.request_id, amount_nano_usd=0, output_tokens_granted=9,\n"
         "                                    price_id=0), lease_id\n"
         "            except asyncio.CancelledError:\n",
         IN_RELAY + "a_refusal_holds_nothing_and_ends_nothing",
