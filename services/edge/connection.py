@@ -25,6 +25,7 @@ import socket
 import struct
 from http import HTTPStatus
 from math import inf
+from typing import cast
 
 import httptools
 from uvicorn._types import ASGI3Application
@@ -42,8 +43,43 @@ LINGER_SECONDS = 2.0  # after a refusal, so that a client which is still writing
 
 # RFC 3986 §3.2.2, without the characters that no host name has; empty when the target has no authority (RFC 9112 §3.2).
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]*)(?::[0-9]*)?[ \t]*")
+_STATUS_LINE = b"HTTP/1.1 "
 _FRAMING = (b"content-length", b"transfer-encoding")
 _LINGER_NOTHING = struct.pack("ii", 1, 0)  # socket(7): close with RST
+
+
+class Joined:
+    """A transport that writes the head of an answer and what follows at once together: one packet, and one system call."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        """Write `data`, at once or at the end of this turn of the loop."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head + data)
+        elif data.startswith(_STATUS_LINE):
+            self._head = data
+            self._loop.call_soon(self._flush)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Close when everything is written."""
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether it is closed, or about to be."""
+        return self._transport.is_closing()
+
+    def _flush(self) -> None:
+        head, self._head = self._head, b""
+        if head and not self._transport.is_closing():
+            self._transport.write(head)
 
 
 class Connection(HttpToolsProtocol):
@@ -58,6 +94,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin: the first head is owed from now on."""
         super().connection_made(transport)
+        self._joined = cast("asyncio.Transport", Joined(transport))
         self.parser.set_dangerous_leniencies(lenient_data_after_close=False)
         self._running: RequestResponseCycle | None = None  # while `cycle` is the latest that came
         self._is_deaf = False
@@ -139,6 +176,7 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
+        cycle.transport = self._joined
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:

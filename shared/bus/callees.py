@@ -130,6 +130,7 @@ class Callees(Endpoint):
         self._streams_max = streams_max
         self._body_bytes_max = body_bytes_max
         self._body_bytes = 0
+        self._forgotten: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()  # is never done
         self._attempts: dict[str, list[Attempt]] = {}
         self._serving: set[asyncio.Task[None]] = set()
         self._queue: Subscription | None = None
@@ -176,7 +177,7 @@ class Callees(Endpoint):
 
     def release_body(self, attempt: Attempt) -> None:
         """Forget the body of a call, and carry its bytes no more."""
-        attempt.body = asyncio.get_running_loop().create_future()
+        attempt.body = self._forgotten
         self._body_bytes -= attempt.body_bytes
         attempt.body_bytes = 0
 

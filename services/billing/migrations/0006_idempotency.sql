@@ -28,10 +28,6 @@ DECLARE
     known billing.idempotency;
     former billing.hold;
 BEGIN
-    -- A hold that exists already is the same reserve again, by an edge that has missed the answer.
-    IF command.idempotency_key IS NULL OR hold.id IS NOT NULL THEN
-        RETURN billing.reserve_one(command, hold, answer, account_status);
-    END IF;
     known := (
         SELECT i FROM billing.idempotency AS i
         WHERE i.account_id = command.account_id AND i.key = command.idempotency_key
@@ -67,7 +63,12 @@ BEGIN
         RETURN answer;
     END IF;
     CASE command.op
-        WHEN 'reserve' THEN RETURN billing.reserve_once(command, hold, answer, account_status);
+        WHEN 'reserve' THEN
+            -- A hold that exists already is the same reserve again, by an edge that has missed the answer.
+            IF command.idempotency_key IS NULL OR hold.id IS NOT NULL THEN
+                RETURN billing.reserve_one(command, hold, answer, account_status);
+            END IF;
+            RETURN billing.reserve_once(command, hold, answer, account_status);
         WHEN 'settle' THEN RETURN billing.settle_one(command, hold, answer);
         WHEN 'extend' THEN RETURN billing.extend_one(command, hold, answer);
         WHEN 'void' THEN RETURN billing.void_one(command, hold, answer);
