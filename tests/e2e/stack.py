@@ -169,7 +169,7 @@ class RunningStack:
                 pid: await client.get(f"http://{HOST}:{listening_port(pid)}/metrics")
                 for pid in self.pids(service)
             }
-        return {pid: _sums(answer.text) for pid, answer in answers.items()}
+        return {pid: metrics_in(answer.text) for pid, answer in answers.items()}
 
     def memory_bytes(self) -> dict[str, int]:
         """Return the resident memory of each replica and of the bus, by service and process id. The simulator is not Relay."""
@@ -277,7 +277,8 @@ def _all_processes() -> Iterator[tuple[int, int, str]]:
             yield int(directory.name), parent, command
 
 
-def _sums(text: str) -> dict[str, float]:
+def metrics_in(text: str) -> dict[str, float]:
+    """Return the metrics of a page by name, labels summed up."""
     sums: dict[str, float] = {}
     for line in text.splitlines():
         if not line.startswith("#"):

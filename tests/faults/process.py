@@ -16,7 +16,7 @@ import msgspec
 from services.devstack.process import HOST
 from shared.failpoints import Point
 from shared.settings import environment
-from tests.e2e.stack import resident_bytes
+from tests.e2e.stack import metrics_in, resident_bytes
 from tests.faults.proxy import Proxy
 
 READY_SECONDS = 60.0
@@ -249,14 +249,7 @@ class Replica(Process):
     async def metrics(self) -> dict[str, float]:
         """Return its metrics by name, labels summed up."""
         async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
-            text = (await client.get(f"http://{HOST}:{self.port}/metrics")).text
-        sums: dict[str, float] = {}
-        for line in text.splitlines():
-            if not line.startswith("#"):
-                series, _, value = line.rpartition(" ")
-                name = series.partition("{")[0]
-                sums[name] = sums.get(name, 0.0) + float(value)
-        return sums
+            return metrics_in((await client.get(f"http://{HOST}:{self.port}/metrics")).text)
 
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
