@@ -14,13 +14,13 @@ help:  ## Show this list
 run: $(VENV)/.run  ## Start Relay on http://127.0.0.1:8080 (RELAY_PORT chooses another port); Ctrl-C ends it
 	@exec $(BIN)/relay up
 
-test: $(VENV)/.dev  ## Run every check and test (about three minutes)
+test: $(VENV)/.dev  ## Run every check and test (about five minutes)
 	@$(BIN)/pytest -q -n 2 --dist loadgroup
 
 check: $(VENV)/.dev  ## Format, lint, types and import contracts only (about half a minute)
 	@$(BIN)/pytest -q tests/test_house.py
 
-faults: $(VENV)/.dev  ## Break every part of a whole cluster, and then by SEEDS (6); about twelve minutes
+faults: $(VENV)/.dev  ## Break every part of a whole cluster, and then by SEEDS (6); about ten minutes
 	@$(BIN)/pytest -q tests/faults -n 2 --dist worksteal --seeds $(or $(SEEDS),6)
 
 simulate: $(VENV)/.dev  ## Run 10,000 seeds of the simulation of the stream protocol
