@@ -67,8 +67,7 @@ class Answering:
         if error is None:
             failpoint("dispatcher.upstream_finished")
         await attempt.end(_encode(tail))
-        is_awaited = error is None or attempt.cancelled.done()  # a refusal costs nothing, whoever hears of it
-        reason = await attempt.delivery if is_awaited else None
+        reason = await attempt.delivery
         failpoint("dispatcher.end_sent")
         if reason in FENCED_REASONS:
             await attempt.finish(b"")

@@ -286,14 +286,13 @@ class CalleeStream:
         return [BodyReady(body=body)]
 
     def _handle_cancel(self, cancel: Cancel, now: float) -> list[CalleeAction]:
-        match self._state:
-            case _State.RUNNING:
-                return self.abort(cancel.reason)
-            case _State.ENDED:
-                resent = self._publish_all(self._outflow.resend_newest())
-                return [*resent, *self._undelivered(cancel.reason)]
-            case _:
-                return [*self._publish_all(self._outflow.resend_newest()), *self._repeat_fin(now)]
+        if self._state is _State.RUNNING:
+            return self.abort(cancel.reason)
+        self._outflow.acknowledge(cancel.received_seq, 0)
+        resent = self._publish_all(self._outflow.resend_newest())
+        if self._state is _State.ENDED:
+            return [*resent, *self._undelivered(cancel.reason)]
+        return [*resent, *self._repeat_fin(now)]
 
     def _handle_fin(self, now: float) -> list[CalleeAction]:
         if self._state is not _State.FINISHED:

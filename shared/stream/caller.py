@@ -296,14 +296,16 @@ class CallerStream:
     def _end_early(self, frame: Frame, end: End, now: float) -> list[CallerAction]:
         """Take END though frames may be missing: the answer is not complete in any case."""
         self._end_tail = end.tail
-        acknowledgement = self._send(Credit(limit=self._inflow.limit, received_seq=frame.seq))
-        if self._state is _State.FLOWING:
-            return [acknowledgement, *self._fail(Failure.ABORTED, now, SETTLE_SECONDS)]
-        # CANCEL first: an answer that nobody wants must not count as delivered.
-        cancel = self._send_cancel(now)
-        self._cancel = None
+        if self._cancel is None:
+            acknowledgement = self._send(Credit(limit=self._inflow.limit, received_seq=frame.seq))
+            is_leaving = self._state is _State.LEAVING
+            return [
+                acknowledgement,
+                *([] if is_leaving else self._fail(Failure.ABORTED, now, SETTLE_SECONDS)),
+            ]
+        self._cancel = Cancel(reason=self._cancel.reason, received_seq=frame.seq)
         self._closes_at = min(self._closes_at, now + SETTLE_SECONDS)
-        return [*cancel, acknowledgement]
+        return self._send_cancel(now)
 
     def _handle_control(self, frame: Frame, content: Content, now: float) -> list[CallerAction]:
         match content:
@@ -360,9 +362,10 @@ class CallerStream:
             return self._close()
         if self._state is _State.SETTLING:
             return self._tell(now)
-        if self._cancel is not None and now - self._cancelled_at >= CANCEL_REPEAT_SECONDS:
-            return self._send_cancel(now)
-        return []
+        is_unheard = self._cancel is not None and self._end_tail is None
+        return (
+            self._send_cancel(now) if is_unheard and now - self._cancelled_at >= CANCEL_REPEAT_SECONDS else []
+        )
 
     def _send_cancel(self, now: float) -> list[CallerAction]:
         if self._callee is None or self._cancel is None:

@@ -149,9 +149,13 @@ class BodyCredit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The caller has given the attempt up; END and FIN are still of interest."""
+    """The caller has given the attempt up; END and FIN are still of interest, and no more once `received_seq` is that of END.
+
+    Only CANCEL acknowledges an END that nobody wants: after a CREDIT it would count as delivered.
+    """
 
     reason: Reason
+    received_seq: Count = 0
 
 
 class Fin(msgspec.Struct, frozen=True, kw_only=True, gc=False):

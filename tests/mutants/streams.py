@@ -164,8 +164,9 @@ MUTANTS = (
     ),
     _mutant(
         "CANCEL after END counts as delivered", "end: an answer that nobody wants is not delivered", CALLER,
-        "return [*cancel, acknowledgement]", "return [acknowledgement]",
-        IN_ENDING + "TestLeaving",
+        "        self._closes_at = min(self._closes_at, now + SETTLE_SECONDS)\n        return self._send_cancel(now)",
+        "        return [self._send(Credit(limit=self._inflow.limit, received_seq=frame.seq))]",
+        IN_ENDING + "TestLeaving::test_an_end_that_nobody_wants_is_acknowledged_by_cancel_alone",
     ),
     _mutant(
         "second outcome", "end: exactly one outcome", CALLER,
@@ -181,7 +182,7 @@ MUTANTS = (
     ),
     _mutant(
         "CANCEL said once", "cancel: it is repeated until END", CALLER,
-        "if self._cancel is not None and now - self._cancelled_at >= CANCEL_REPEAT_SECONDS:", "if False:",
+        "is_unheard = self._cancel is not None and self._end_tail is None", "is_unheard = False",
         IN_ENDING + "TestLeaving::test_cancel_is_repeated_until_ten_seconds_have_passed",
     ),
     _mutant(

@@ -102,21 +102,13 @@ class Work:
     def _delivered(self, reason: str | None) -> None:
         """Settle by the one word on the delivery: None if the edge has it all, or why it has not."""
         check(self.is_over, "a word on the delivery before the end")
-        if self._is_awaited:
-            check(not self._is_settling, "two words on the delivery")
-            self._settle(reason)
-
-    @property
-    def _is_awaited(self) -> bool:
-        """Whether the settlement waits for the word: an answer that broke upstream costs nothing, whoever hears of it."""
-        return self._outcome != UPSTREAM_FAILED or self._cancel_reason is not None
+        check(not self._is_settling, "two words on the delivery")
+        self._settle(reason)
 
     def _end(self, outcome: str) -> None:
         self.is_over, self.is_running = True, False
         self._outcome = outcome
         self.process.perform(self.stream, self.stream.end(self._claim(outcome).encoded(), self.process.now()))
-        if not self._is_awaited:
-            self._settle(None)
 
     def _claim(self, outcome: str) -> Claim:
         return Claim(outcome if self._is_accepted else VOID, self.stream.attempt)

@@ -307,6 +307,16 @@ class TestDelivery:
 
         assert others(stream.end(b"cut", 0.0)) == [Undelivered(reason="draining")]
 
+    def test_a_cancel_that_acknowledges_the_end_is_no_delivery(self) -> None:
+        """And nothing is sent again: the caller has END."""
+        stream = confirmed()
+        stream.end(b"usage", 0.0)
+
+        assert stream.handle(frame(Cancel(reason="client_gone", received_seq=1)), 0.1) == [
+            Undelivered(reason="client_gone")
+        ]
+        assert contents(stream.tick(5.0)) == []
+
 
 class TestLastWord:
     """FIN, and how long the machine stays."""
