@@ -101,10 +101,9 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """
     try:
         async with pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
-            with watched(connection), _dropped_when_cancelled(connection):
+            with watched(connection):
                 async with connection.transaction():
-                    with _dropped_when_cancelled(connection):
-                        yield connection
+                    yield connection
     except AWAY as error:
         if (task := asyncio.current_task()) is not None and task.cancelling():
             # The rollback of a cancelled transaction has failed, and would hide that its task is to end.
@@ -124,16 +123,6 @@ def watched(connection: Connection) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-
-
-@contextmanager
-def _dropped_when_cancelled(connection: Connection) -> Iterator[None]:
-    """Close the connection of a task that is told to end: a rollback, and a reset for the pool, could wait for a silent server."""
-    try:
-        yield
-    except asyncio.CancelledError:
-        connection.terminate()
-        raise
 
 
 def away() -> Unavailable:
