@@ -38,9 +38,7 @@ R = TypeVar("R")
 START_SECONDS = 30.0  # how long a service waits for the bus and the database before it gives up
 RETRY_SECONDS = 0.5
 BACKLOG = 4096
-CANCEL_SECONDS = (
-    20.0  # until a task that goes on all the same is cancelled again; longer than it may clean up
-)
+CANCEL_SECONDS = 20.0  # until a task that goes on is cancelled again; longer than it may clean up
 BACKLOG_SECONDS = 0.01  # in which the loop takes in all that waits at the listener
 PEER_SECONDS = 90.0  # how long a connection may take nothing of what is sent to it
 GRACE_SECONDS = 5.0  # beyond drain_seconds, for the last words of streams that were cut
