@@ -76,6 +76,23 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_tokens: int = 0
 
 
+class UpstreamAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One channel that was looked at for a request, and what came of it; for receipts and `relay request`.
+
+    `result` is `completed`, a fault's kind such as `rate_limited`, or `skipped_…` for a channel that was not called and why.
+    `credential` is the name of the upstream key, never the key. `status` is the upstream's HTTP status, None when there was none.
+    `began_ms` counts from when the dispatcher took the request.
+    """
+
+    channel: str
+    result: str
+    credential: str = ""
+    status: int | None = None
+    began_ms: int = 0
+    took_ms: int = 0
+    may_be_billed: bool = False
+
+
 class Settle(msgspec.Struct, frozen=True, kw_only=True):
     """The evidence of how a request ended. Billing decides the charge from it by the declared table C1…C9.
 
@@ -97,6 +114,7 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
     abort_policy: AbortPolicy = "estimate"
     channel: str = ""
     witness: Witness = "dispatcher"
+    attempts: tuple[UpstreamAttempt, ...] = ()
 
 
 class Void(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +127,7 @@ class Void(msgspec.Struct, frozen=True, kw_only=True):
     account_id: str
     reason: str
     attempt: int = 0
+    attempts: tuple[UpstreamAttempt, ...] = ()
 
 
 class Spilled(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,8 +222,22 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
         return self.posted_nano_usd - self.held_nano_usd
 
 
+class PriceTier(msgspec.Struct, frozen=True, kw_only=True):
+    """Prices of a request whose whole prompt is longer than `above_input_tokens`: pico-USD for each token."""
+
+    above_input_tokens: int
+    input_pico_usd: int
+    output_pico_usd: int
+    cache_read_pico_usd: int
+    cache_write_pico_usd: int
+
+
 class SetPrice(msgspec.Struct, frozen=True, kw_only=True):
-    """Make a new price version of a model, effective now: pico-USD for each token, and the model's output limit."""
+    """Make a new price version of a model: pico-USD for each token, and the model's limits.
+
+    `tiers` go upwards. `effective_unix` None means now; a time in the past is refused, since what was charged stays charged.
+    `context_tokens` and `capabilities` (such as `vision`) are for people to read; `source` says where the figures come from.
+    """
 
     model: str
     input_pico_usd: int
@@ -212,6 +245,11 @@ class SetPrice(msgspec.Struct, frozen=True, kw_only=True):
     cache_read_pico_usd: int
     cache_write_pico_usd: int
     max_output_tokens: int
+    tiers: tuple[PriceTier, ...] = ()
+    effective_unix: float | None = None
+    context_tokens: int | None = None
+    capabilities: tuple[str, ...] = ()
+    source: str = ""
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,6 +263,10 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     cache_write_pico_usd: int
     max_output_tokens: int
     effective_unix: float
+    tiers: tuple[PriceTier, ...] = ()
+    context_tokens: int | None = None
+    capabilities: tuple[str, ...] = ()
+    source: str = ""
 
 
 class ListPrices(msgspec.Struct, frozen=True, kw_only=True):
