@@ -63,6 +63,9 @@ def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
             for work in (relay.lease.run(), _cut_when_drained(life, relay, settings.drain_seconds)):
                 life.run_beside(stack, work)
             metrics.gauge("edge_streams", "Requests being answered").set_function(lambda: relay.running)
+            metrics.gauge("edge_unsettled", "Holds whose end is not yet confirmed").set_function(
+                lambda: relay.unsettled
+            )
             metrics.gauge("edge_lost_peers", "Dispatchers lost with running streams").set_function(
                 lambda: callers.lost_peers_total
             )

@@ -103,6 +103,11 @@ class Relay:
         """How many answers are under way."""
         return len(self._exchanges)
 
+    @property
+    def unsettled(self) -> int:
+        """How many holds have an end that is not confirmed yet."""
+        return len(self._endings)
+
     async def open(
         self,
         request_id: UUID,
