@@ -19,12 +19,12 @@ class BillingSettings(Settings, frozen=True, kw_only=True):
     database_url: Annotated[Secret, Meta(description="PostgreSQL of this service, as postgresql://…")]
     database_pool_size: Annotated[int, Meta(description="Connections to PostgreSQL at most", ge=1)] = 4
     code_pepper: Annotated[
-        Secret | None,
+        Secret,
         Meta(
-            description="Secret that codes for credit are hashed with: at least 64 hexadecimal digits; none: there are no codes. "
+            description="Secret that codes for credit are hashed with: at least 64 hexadecimal digits; empty: there are no codes. "
             "Codes made with another pepper are no longer valid"
         ),
-    ] = None
+    ] = Secret("")
     lanes: Annotated[
         int,
         Meta(description="Dedicated connections that move the money of requests, in batches", ge=1, le=32),
@@ -50,7 +50,7 @@ class BillingSettings(Settings, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse a pepper that could be guessed."""
-        if self.code_pepper is not None and not _HEX_OF_32_BYTES.fullmatch(self.code_pepper.reveal()):
+        if self.pepper is not None and not _HEX_OF_32_BYTES.fullmatch(self.code_pepper.reveal()):
             raise SettingsError(
                 "RELAY_CODE_PEPPER must be at least 64 hexadecimal digits. Make one with: openssl rand -hex 32."
             )
@@ -58,4 +58,5 @@ class BillingSettings(Settings, frozen=True, kw_only=True):
     @property
     def pepper(self) -> bytes | None:
         """The pepper itself, at least 32 bytes; None where there are no codes."""
-        return None if self.code_pepper is None else bytes.fromhex(self.code_pepper.reveal())
+        text = self.code_pepper.reveal()
+        return text.encode() if text else None
