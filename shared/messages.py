@@ -191,6 +191,32 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "The request ran longer than the limit of {limit_seconds} seconds.",
         "请求运行时间超过 {limit_seconds} 秒的上限。",
     ),
+    # the rules of charges, for receipts
+    "rule_c1": ("Complete; charged for what the provider reported.", "完整应答；按上游报告的用量计费。"),
+    "rule_c2": (
+        "Complete, but the provider reported no usage; charged for what was counted here, at most what was held.",
+        "完整应答，但上游未报告用量；按本地统计计费，不超过预留金额。",
+    ),
+    "rule_c3": (
+        "Complete; the provider reported that nothing was used. Free.",
+        "完整应答；上游报告用量为零，不计费。",
+    ),
+    "rule_c4": (
+        "Complete, but what the provider reported cannot be right; charged within what was held.",
+        "完整应答，但上游报告的用量不可信；在预留金额内计费。",
+    ),
+    "rule_c5": ("No provider took the request. Free.", "上游均未接受请求，不计费。"),
+    "rule_c6": (
+        "The client left before the end; by the policy of the provider, charged for what is known to be used, or free.",
+        "客户端提前断开；按上游策略，对已知用量计费或不计费。",
+    ),
+    "rule_c7": ("The provider broke off. Free.", "上游中断，不计费。"),
+    "rule_c8": ("Relay broke off. Free.", "Relay 中断，不计费。"),
+    "rule_c9": ("Nobody could say how it ended. Free.", "无法得知结果，不计费。"),
+    "rule_c10": (
+        "The wallet could not pay for more, so the answer was ended; charged for what came until then.",
+        "余额不足以继续，回答被终止；按已输出部分计费。",
+    ),
     # operators
     "migration_refused": ("The database cannot be migrated: {problem}.", "无法迁移数据库：{problem}。"),
     "codes_not_set_up": (

@@ -379,7 +379,7 @@ RENEW_LEASE = Call("billing.lease.renew", Lease, LeaseState, owner=BILLING, call
 END_LEASE = Call("billing.lease.end", Lease, LeaseState, owner=BILLING, callers=(EDGE,))
 PUT_ACCOUNT = Call("billing.account.put", PutAccount, Empty, owner=BILLING, callers=(AUTH,))
 PUT_KEY = Call("billing.key.put", PutKey, Empty, owner=BILLING, callers=(AUTH,))
-GET_BALANCE = Call("billing.balance.get", GetBalance, Balance, owner=BILLING, callers=(OPERATOR,))
+GET_BALANCE = Call("billing.balance.get", GetBalance, Balance, owner=BILLING, callers=(EDGE, OPERATOR))
 CREDIT = Call("billing.credit", Credit, Balance, owner=BILLING, callers=(OPERATOR,))
 SET_PRICE = Call("billing.price.set", SetPrice, Price, owner=BILLING, callers=(OPERATOR,))
 LIST_PRICES = Call("billing.price.list", ListPrices, Prices, owner=BILLING, callers=(EDGE, OPERATOR))
