@@ -56,6 +56,30 @@ def amount(text: str) -> int:
     return nano_usd
 
 
+def count_or_none(text: str) -> int | str:
+    """Return a whole number above zero, or the word `none`."""
+    if text == "none":
+        return text
+    if not re.fullmatch("[0-9]{1,10}", text) or int(text) == 0:
+        raise click.BadParameter(f"{text[:40]!r} is not a whole number above 0, nor `none`.")
+    return int(text)
+
+
+def amount_or_none(text: str) -> int | str:
+    """Return an amount of USD above zero in nano-USD, or the word `none`."""
+    if text == "none":
+        return text
+    nano_usd = amount(text)
+    if nano_usd < 0:
+        raise click.BadParameter("the amount is negative.")
+    return nano_usd
+
+
+def multiplier(text: str) -> int:
+    """Return a factor such as 1.2 in parts per million."""
+    return _decimal(text, pico_from_usd_per_million)
+
+
 def price(text: str) -> int:
     """Return a price in USD per million tokens as pico-USD for one token."""
     return _decimal(text, pico_from_usd_per_million)
