@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 async def receipt(bus: "Bus", request_id: str, verify: bool) -> Answer:
     """Show the receipt of a request: its price, tokens, hold and charge.
 
-    Also who counted the tokens, the rule that decided, and every attempt. REQUEST_ID is what stands in the header x-request-id of every answer.
+    Also who counted the tokens, the rule that decided, and every attempt. REQUEST_ID is what stands in the header x-request-id of
+    every answer.
     """
     from services.billing.receipts import differences
 
