@@ -8,7 +8,9 @@ from starlette.applications import Starlette
 from services.dispatcher.addresses import AddressPolicy
 from services.dispatcher.answering import Answering
 from services.dispatcher.channels import Channels
+from services.dispatcher.failover import Failover
 from services.dispatcher.handlers import Handlers
+from services.dispatcher.health import Health
 from services.dispatcher.sealing import Sealer
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.transport import AiohttpTransport
@@ -46,7 +48,8 @@ def create_app(settings: DispatcherSettings, bus: Bus) -> Starlette:
             known[:] = [channels]
             await channels.read()
             life.run_beside(stack, channels.run())
-            answering = Answering(bus, channels, Upstream(transport, settings), metrics)
+            failover = Failover(channels, Upstream(transport, settings), Health(), settings, metrics)
+            answering = Answering(bus, failover)
             callees = await stack.enter_async_context(
                 Callees(
                     bus,

@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 
 from services.dispatcher import store
-from services.dispatcher.routing import Route
+from services.dispatcher.routing import Credential, Route
 from services.dispatcher.sealing import CannotOpen, Sealer
 from shared.contracts.dispatcher import ChannelChanged, OfferedModel
 from shared.db import Pool, transaction
@@ -89,7 +89,9 @@ class Channels:
             id=info.id,
             name=info.name,
             base_url=info.base_url,
-            credential=credential.decode(),
+            credentials=(
+                Credential(id=info.id, name="default", secret=credential.decode(), version=info.version),
+            ),
             models=info.models,
             priority=info.priority,
             weight=info.weight,

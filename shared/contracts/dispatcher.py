@@ -2,7 +2,7 @@
 
 import msgspec
 
-from shared.contracts.billing import AbortPolicy, Settle
+from shared.contracts.billing import AbortPolicy, Settle, UpstreamAttempt
 from shared.contracts.call import DISPATCHER, EDGE, OPERATOR, Call, Channel, Empty, Event
 from shared.errors import ErrorBody
 
@@ -35,12 +35,14 @@ class AnswerTail(msgspec.Struct, frozen=True, kw_only=True):
     """The last word on an answer: None or the error that ended it, and the claim that is sent to billing.
 
     The edge sends the same claim when it does not see it confirmed: the first commit wins, the second changes nothing.
-    `claim` is None when the hold is voided instead. `may_be_billed` is true when some attempt can have cost money upstream.
+    `claim` is None when the hold is voided instead; `attempts` then says what came of each channel. `may_be_billed` is true when
+    some attempt can have cost money upstream.
     """
 
     error: ErrorBody | None = None
     claim: Settle | None = None
     may_be_billed: bool = False
+    attempts: tuple[UpstreamAttempt, ...] = ()
 
 
 class ListModels(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,9 +31,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FAULTS = (
-    Fault(directive="status=429 retry_after=1", status=502, rule=None, retry="true"),  # F54
-    Fault(directive="status=401 echo_secret=1", status=502, rule=None, retry="true"),  # F55
-    Fault(directive="status=403 echo_secret=1", status=502, rule=None, retry="true"),  # F55
+    Fault(directive="status=429", status=502, rule=None, retry="true"),  # F54
     Fault(directive="status=400 echo_secret=1", status=400, rule=None, retry="false"),  # F56
     Fault(directive="status=500", status=502, rule=None, retry="true"),  # F57
     Fault(directive="status=503 err_shape=html", status=502, rule=None, retry="true"),  # F57
@@ -80,7 +78,7 @@ def _is_as_expected(fault: Fault, evidence: Evidence) -> bool:
     return (fault.status, {fault.rule}, is_whole) == (200, evidence.rules, transcript.verdict == "complete")
 
 
-async def test_f54_f55_f56_f57_f60_f61_f62_f63_f69_every_fault_ends_as_its_row_says(stage: Stage) -> None:
+async def test_f54_f56_f57_f60_f61_f62_f63_f69_every_fault_ends_as_its_row_says(stage: Stage) -> None:
     """Many faults at once: refusals are a status that says whether to repeat, and free; breaks are visible, and free."""
     faults = [fault for fault in FAULTS for _ in range(EACH)]
     for number, fault in enumerate(faults):
