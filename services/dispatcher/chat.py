@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from services.dispatcher.overrides import Overrides
 from services.dispatcher.sse import Event, EventTooLarge, SseParser
 from services.dispatcher.upstream_error import UpstreamError, classify_error, classify_status
 from services.dispatcher.usage import Usage, merge
@@ -80,15 +81,18 @@ def prepare(
     max_output_tokens: int | None,
     stream: bool,
     output_key: str = "max_tokens",
+    overrides: Overrides | None = None,
 ) -> bytes:
     """Return the request to send: `body` for `upstream_model`, bounded to `max_output_tokens`, reporting its usage.
 
-    The bound replaces each bound that the client gave, or stands under `output_key` if it gave none; None leaves them.
-    Every other member stays as it came, byte for byte and in order, without the white space between members.
+    What the channel overrides is changed first. The bound replaces each bound that is given, or stands under `output_key` if none
+    is; None leaves them. Every other member stays as it came, byte for byte and in order, without the white space between members.
 
     Raises: InvalidRequest when the body, or the `stream_options` of a streaming one, is no JSON object.
     """
     members = _object(body, "body")
+    if overrides:
+        overrides.apply(members)
     members["model"] = _raw(upstream_model)
     if max_output_tokens is not None:
         for key in _bounds(members) or [output_key]:

@@ -14,6 +14,7 @@ from services.dispatcher.channels import Channels
 from services.dispatcher.course import Course, Step
 from services.dispatcher.evidence import Evidence
 from services.dispatcher.health import Health
+from services.dispatcher.keys import REFUSED_AS, Keys
 from services.dispatcher.routing import Route, order
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.upstream import AttemptFailed, Upstream
@@ -40,12 +41,14 @@ class Failover:
         channels: Channels,
         upstream: Upstream,
         health: Health,
+        keys: Keys,
         settings: DispatcherSettings,
         metrics: Metrics,
     ) -> None:
         self._channels = channels
         self._upstream = upstream
         self._health = health
+        self._keys = keys
         self._settings = settings
         self._now = asyncio.get_running_loop().time
         per_second = settings.failover_per_second
@@ -150,6 +153,9 @@ class Failover:
             now=self._now(),
         )
         course.failed(step, failed.kind)
+        refused_as = REFUSED_AS.get(failed.kind)
+        if refused_as is not None:
+            self._keys.refused(step, refused_as, failed.status)
         log.info(
             "a channel could not answer",
             extra={"request_id": request_id, "channel": step.route.name, "fault": failed.kind},
@@ -160,7 +166,8 @@ class Failover:
 
         A plain answer comes all at once, and a long one takes long: it has the whole time.
         """
-        longest, slow = self._settings.first_output_seconds, self._settings.slow_seconds
+        longest = self._settings.first_output_seconds
+        slow = step.route.slow_seconds or self._settings.slow_seconds
         is_in_time = now + slow - run.began_at < self._settings.failover_seconds
         has_another = (
             run.call.is_stream

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from services.dispatcher.overrides import Overrides
 from shared.contracts.billing import AbortPolicy
+from shared.contracts.dispatcher import AuthHeader
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +35,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     abort_policy: AbortPolicy
     output_parameter: str
     version: int
+    auth_header: AuthHeader = "authorization"
+    headers: dict[str, str] = {}
+    overrides: Overrides = Overrides()
+    slow_seconds: float | None = None
 
     def __repr__(self) -> str:
         return f"Route({self.name!r})"

@@ -67,6 +67,13 @@ class DispatcherSettings(Settings, frozen=True, kw_only=True):
         float, Meta(description="Seconds after which channels are read again even without an event", gt=0)
     ] = 10.0
 
+    channel_probe_seconds: Annotated[
+        float, Meta(description="Seconds between two tests of an upstream key that is out", gt=0)
+    ] = 60.0
+    channel_test_seconds: Annotated[
+        float, Meta(description="Seconds between two tests of every upstream key; 0 for none", ge=0)
+    ] = 0.0
+
     def networks(self) -> Networks:
         """Return the private networks that are allowed. Raises: SettingsError."""
         try:

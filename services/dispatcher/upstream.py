@@ -16,6 +16,7 @@ from services.dispatcher.chat import PlainResult, StreamInspector, inspect_plain
 from services.dispatcher.course import Step
 from services.dispatcher.evidence import Evidence
 from services.dispatcher.opening import Opening
+from services.dispatcher.overrides import auth_of
 from services.dispatcher.routing import Route
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.silence import Silence
@@ -254,6 +255,7 @@ class Upstream:
                 max_output_tokens=call.output_tokens_granted,
                 stream=call.is_stream,
                 output_key=route.output_parameter,
+                overrides=route.overrides,
             )
         except RecursionError as error:
             # The edge has read it from a shallower stack, so it can be just too deep for this one.
@@ -271,12 +273,14 @@ class Upstream:
         if known is None or known[0] is not route:
             if known is not None:
                 self._addresses.clear()  # the channels were read again: nothing stays of those that are gone
+            auth_header, secret = auth_of(route.auth_header, credential.secret)
             headers = {
-                "authorization": f"Bearer {credential.secret}",
+                auth_header: secret,
                 "content-type": "application/json",
                 "accept": "text/event-stream" if is_stream else "application/json",
                 "accept-encoding": "identity",
                 "user-agent": "relay",
+                **route.headers,
             }
             known = (route, httpx.URL(route.base_url + PATH), httpx.Headers(headers))
             self._addresses[credential.id, is_stream] = known
