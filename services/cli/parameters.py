@@ -1,5 +1,6 @@
 """What people may write as an argument: each function returns the value of one kind of text, or says what is wrong with it."""
 
+import json
 import re
 import uuid
 from collections.abc import Callable, Iterable
@@ -101,6 +102,38 @@ def served_models(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
             raise click.BadParameter(f"{ours!r} is given twice.", param_hint="--model")
         models[ours] = theirs
     return models
+
+
+def header(text: str) -> tuple[str, str]:
+    """Return name, in lower case, and value of a header, written `NAME=VALUE`."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise click.BadParameter(f"{name[:40]!r} is not a header as NAME=VALUE.")
+    return name.strip().lower(), value.strip()
+
+
+def member(text: str) -> tuple[str, str]:
+    """Return name and value, as JSON, of a member of a request, written `NAME=VALUE`; a value that is no JSON is a text."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise click.BadParameter(f"{name[:40]!r} is not a parameter as NAME=VALUE.")
+    try:
+        json.loads(value)
+    except (ValueError, RecursionError):
+        value = json.dumps(value)
+    return name, value
+
+
+def by_name(
+    context: click.Context, option: click.Parameter, pairs: Iterable[tuple[str, str]]
+) -> dict[str, str]:
+    """Return the pairs of an option as one mapping. Raises: BadParameter for a name that comes twice."""
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if name in values:
+            raise click.BadParameter(f"{name!r} is given twice.")
+        values[name] = value
+    return values
 
 
 def _uuid(text: str, what: str) -> str:
