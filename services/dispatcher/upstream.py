@@ -6,13 +6,14 @@ another channel can still be tried. From then on this answer is the answer: what
 
 import asyncio
 import contextlib
-import math
 from collections.abc import AsyncIterator
 
 import httpx
 import msgspec
 
 from services.dispatcher.chat import PlainResult, StreamInspector, inspect_plain, prepare
+from services.dispatcher.delivered import DeliveredText
+from services.dispatcher.estimate import Estimate, by_bytes
 from services.dispatcher.routing import Route
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.silence import Silence
@@ -25,7 +26,6 @@ from shared.contracts.dispatcher import AnswerHead, ChatCall
 from shared.errors import InvalidRequest, RelayError, UpstreamFailed, UpstreamTimeout
 from shared.failpoints import failpoint
 
-BYTES_PER_TOKEN = 4  # for estimates only, and each is marked as one
 ERROR_BYTES_MAX = 256 * 1024
 END_SECONDS = 0.1  # from `[DONE]` to the end of the body, which follows at once or not at all
 ERROR_SECONDS = 5.0  # for the body of an error, whose status has said enough
@@ -45,7 +45,8 @@ class Evidence:
         self.may_be_billed = False  # some attempt, maybe an earlier one, can have cost money upstream
         self.is_committed = False  # the head of the answer has gone to the client
         self.usage: Usage | None = None
-        self.text_bytes = 0
+        self.delivered = DeliveredText()
+        self.estimate: Estimate | None = None  # what was used, once it was counted for want of a usage
         self.outcome: billing.Outcome = "upstream_failed"
 
     def begin(self, route: Route) -> None:
@@ -76,10 +77,8 @@ class Evidence:
                 reasoning_tokens=usage.reasoning_tokens,
             ),
             is_usage_doubtful=usage is not None and usage.is_implausible,
-            delivered=billing.Usage(
-                input_tokens=math.ceil(call.input_tokens_bound / BYTES_PER_TOKEN),
-                output_tokens=math.ceil(self.text_bytes / BYTES_PER_TOKEN),
-            ),
+            delivered=by_bytes(call, self.delivered) if self.estimate is None else self.estimate.usage,
+            counted_by="" if self.estimate is None else self.estimate.counted_by,
             abort_policy=self.route.abort_policy,
             channel=self.route.name,
         )
@@ -158,7 +157,7 @@ class Upstream:
             raise _refused(result.error)
         evidence.is_accepted = True
         evidence.usage = result.usage
-        evidence.text_bytes = result.delivered_text_bytes
+        evidence.delivered = result.delivered
         silence.pause()
         await self._commit(attempt, evidence, "application/json", len(result.body))
         await attempt.send(result.body)
@@ -214,7 +213,7 @@ class Upstream:
         self, attempt: Attempt, evidence: Evidence, inspector: StreamInspector, ready: bytes
     ) -> None:
         evidence.usage = inspector.usage
-        evidence.text_bytes = inspector.delivered_text_bytes
+        evidence.delivered = inspector.delivered
         if not evidence.is_committed:
             evidence.is_accepted = True
             await self._commit(attempt, evidence, "text/event-stream; charset=utf-8", None)
