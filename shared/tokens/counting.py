@@ -6,6 +6,7 @@ A vocabulary takes 0.3 s and 85 MB to load, so it is loaded in the worker thread
 import asyncio
 import base64
 import hashlib
+import logging
 import re
 import threading
 from collections.abc import Callable
@@ -23,6 +24,8 @@ WAITING_MAX = 32  # counts before the one worker: a second or two of them
 PIECE_CHARACTERS = 64 * 1024
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 _VOCABULARY = Path(__file__).parent / "vocabulary"
 
@@ -112,13 +115,18 @@ def tokenizer_of(*names: str) -> Tokenizer:
 
 
 async def off_loop(tokenizer: Tokenizer, size_bytes: int, work: Callable[[], T]) -> T | None:
-    """Return what `work` returns, which counts about `size_bytes` of text with `tokenizer`; None when too much waits to be counted.
+    """Return what `work` returns, which counts about `size_bytes` of text with `tokenizer`, or None when it cannot be counted.
 
-    It runs in the process's one worker thread, so that counting takes one core at most, unless it is done in a moment.
+    That is when too much waits already, or the vocabulary is not there, which is logged. `work` runs in the process's one worker
+    thread, so that counting takes one core at most, unless it is done in a moment.
     """
     if size_bytes <= ON_LOOP_BYTES_MAX and tokenizer.encoding in _loaded:
         return work()
-    return await _worker.run(work)
+    try:
+        return await _worker.run(work)
+    except VocabularyDamaged as error:
+        log.error("tokens cannot be counted: %s", error)
+        return None
 
 
 class _Worker:
@@ -161,7 +169,10 @@ def _load(name: str) -> "Encoding":
     from tiktoken import Encoding
 
     digest, pattern = _ENCODINGS[name]
-    data = (_VOCABULARY / f"{name}.tiktoken").read_bytes()
+    try:
+        data = (_VOCABULARY / f"{name}.tiktoken").read_bytes()
+    except OSError as error:
+        raise VocabularyDamaged(f"The vocabulary {name} cannot be read. Install Relay again.") from error
     if hashlib.sha256(data).hexdigest() != digest:
         raise VocabularyDamaged(f"The vocabulary {name} is damaged. Install Relay again.")
     lines = (line.split() for line in data.splitlines())

@@ -137,4 +137,4 @@ async def test_a_claim_does_not_fail_with_the_count(
         found = await estimate(CALL, "gpt-4o", _body({"role": "user", "content": "hello"}), _delivered())
 
     assert found.counted_by == "bytes"
-    assert "could not be counted" in caplog.text
+    assert "cannot be counted" in caplog.text
