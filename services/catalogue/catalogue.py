@@ -2,6 +2,7 @@
 
 import datetime
 from importlib import resources
+from itertools import pairwise
 from typing import Annotated
 
 import msgspec
@@ -13,6 +14,7 @@ from shared.money import pico_from_usd_per_million
 
 FILE = "catalogue.json"
 FORMAT = 1
+TIERS_MAX = 8
 
 Tokens = Annotated[int, Meta(ge=1, le=10_000_000)]
 Date = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}\Z")]
@@ -158,14 +160,16 @@ def _pico(figures: Figures) -> tuple[int, int, int, int]:
 
 
 def _check(name: str, prices: Prices) -> None:
+    """Raise InvalidRequest for what billing would refuse, with the name of the model."""
     try:
-        for figures in (prices, *prices.tiers):
-            _pico(figures)
+        steps = [_pico(figures) for figures in (prices, *prices.tiers)]
     except InvalidRequest as error:
         raise _invalid(f"{name}: {error.details['problem']}") from error
     thresholds = [tier.above_input_tokens for tier in prices.tiers]
-    if thresholds != sorted(set(thresholds)):
-        raise _invalid(f"{name}: the tiers do not go upwards")
+    if thresholds != sorted(set(thresholds)) or len(thresholds) > TIERS_MAX:
+        raise _invalid(f"{name}: the tiers do not go upwards, or are more than {TIERS_MAX}")
+    if any(high < low for before, after in pairwise(steps) for low, high in zip(before, after, strict=True)):
+        raise _invalid(f"{name}: a longer prompt is cheaper than a shorter one")
 
 
 def _invalid(problem: str) -> InvalidRequest:

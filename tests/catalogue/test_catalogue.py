@@ -141,13 +141,19 @@ def test_a_limit_that_the_file_does_not_know_is_the_callers() -> None:
         (_file(later=[{"since": "tomorrow", "input": "1", "output": "1"}]), "since"),
         (_file(later=[{"since": "2027-01-01", "input": "x", "output": "1"}]), "m: 'x'"),
         (
-            _file(tiers=[{"above_input_tokens": each, "input": "1", "output": "1"} for each in (2, 1)]),
+            _file(tiers=[{"above_input_tokens": each, "input": "1", "output": "2"} for each in (2, 1)]),
             "upwards",
         ),
         (
-            _file(tiers=[{"above_input_tokens": each, "input": "1", "output": "1"} for each in (2, 2)]),
+            _file(tiers=[{"above_input_tokens": each, "input": "1", "output": "2"} for each in (2, 2)]),
             "upwards",
         ),
+        (
+            _file(tiers=[{"above_input_tokens": each, "input": "1", "output": "2"} for each in range(1, 10)]),
+            "more than 8",
+        ),
+        (_file(tiers=[{"above_input_tokens": 2, "input": "1", "output": "1.9"}]), "cheaper"),
+        (_file(cache_write="5", tiers=[{"above_input_tokens": 2, "input": "2", "output": "2"}]), "cheaper"),
     ],
 )
 def test_a_file_that_is_no_catalogue_says_what_is_wrong(data: bytes, problem: str) -> None:
