@@ -78,7 +78,7 @@ class Evidence:
             ),
             is_usage_doubtful=usage is not None and usage.is_implausible,
             delivered=by_bytes(call, self.delivered) if self.estimate is None else self.estimate.usage,
-            counted_by="" if self.estimate is None else self.estimate.counted_by,
+            counted_by="bytes" if self.estimate is None else self.estimate.counted_by,
             abort_policy=self.route.abort_policy,
             channel=self.route.name,
         )

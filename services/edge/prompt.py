@@ -9,7 +9,14 @@ from shared.tokens import Tokenizer, off_loop, read_prompt, tokenizer_of
 
 # Refusals that a lower bound may turn into a yes.
 WORTH_COUNTING = frozenset(
-    {"insufficient_balance", "request_too_expensive", "balance_held", "tokens_per_minute_exceeded"}
+    {
+        "insufficient_balance",
+        "request_too_expensive",
+        "spend_limit_reached",
+        "balance_held",
+        "spend_limit_held",
+        "tokens_per_minute_exceeded",
+    }
 )
 COUNTED_BYTES_MAX = 1024 * 1024  # of text: some 50 ms of one core
 

@@ -96,8 +96,8 @@ class UpstreamAttempt(msgspec.Struct, frozen=True, kw_only=True):
 class Settle(msgspec.Struct, frozen=True, kw_only=True):
     """The evidence of how a request ended. Billing decides the charge from it by the declared table C1…C9.
 
-    `usage` is what the upstream reported, None when it said nothing; `delivered` is our own estimate of what the client got,
-    counted by `counted_by`, such as `tiktoken/o200k_base` or `bytes`; that is empty where a usage makes counting needless.
+    `usage` is what the upstream reported, None when it said nothing; `delivered` is our own estimate of what the client got.
+    `counted_by` is what counted it, such as `tiktoken/o200k_base`.
     The bounds are those of the hold, over all choices: a usage far beyond them is not believed, and neither is one of which
     `is_usage_doubtful` says that some of its figures were no counts, and are left out or cut off here.
     """
@@ -112,11 +112,11 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
     is_usage_doubtful: bool = False
     delivered: Usage = Usage()
-    counted_by: str = ""
     abort_policy: AbortPolicy = "estimate"
     channel: str = ""
     witness: Witness = "dispatcher"
     attempts: tuple[UpstreamAttempt, ...] = ()
+    counted_by: str = "bytes"
 
 
 class Void(msgspec.Struct, frozen=True, kw_only=True):

@@ -90,7 +90,9 @@ LONG: Json = {"role": "user", "content": "a long question " * 200}
     [
         POOR,
         InsufficientFunds("request_too_expensive"),
+        InsufficientFunds("spend_limit_reached"),
         RateLimited("balance_held"),
+        RateLimited("spend_limit_held"),
         RateLimited("tokens_per_minute_exceeded"),
     ],
 )
