@@ -4,7 +4,19 @@ import logging
 
 import click
 
-from services.cli import account, channel, configuration, credit, database, key, price, process, usage, user
+from services.cli import (
+    account,
+    channel,
+    configuration,
+    credit,
+    database,
+    key,
+    price,
+    price_import,
+    process,
+    usage,
+    user,
+)
 
 OPERATING = (
     user.user, account.account, key.key, credit.credit, channel.channel, price.price, price.model, usage.usage,
@@ -12,6 +24,9 @@ OPERATING = (
 )  # fmt: skip
 RUNNING = (process.up, process.edge, process.auth, process.billing, process.dispatcher, process.simulate)
 DEPLOYING = (database.migrate, configuration.settings, configuration.nats_configuration)
+
+
+price.price.add_command(price_import.import_prices)
 
 
 class Grouped(click.Group):

@@ -272,9 +272,13 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListPrices(msgspec.Struct, frozen=True, kw_only=True):
-    """List the price that is in force for each model; for one model every version, newest first."""
+    """List the price that is in force for each model; for one model every version, newest first.
+
+    With `is_scheduled` those that are not effective yet, the next first.
+    """
 
     model: str | None = None
+    is_scheduled: bool = False
 
 
 class Prices(msgspec.Struct, frozen=True, kw_only=True):
