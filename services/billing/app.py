@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
 
+from services.billing.account_handlers import AccountHandlers
 from services.billing.handlers import Handlers
 from services.billing.lane import Lane
 from services.billing.outbox import Publisher
@@ -45,6 +46,7 @@ def create_app(settings: BillingSettings, bus: Bus) -> Starlette:
             life.run_beside(stack, publisher.run())
             handlers = Handlers(bus, pool, lanes, settings, committed=publisher.wake)
             await handlers.serve()
+            await AccountHandlers(bus, pool, settings).serve()
             life.run_beside(stack, Spill(bus, handlers, metrics).run())
             await bus.control.flush()  # ready means heard
             async with AsyncExitStack() as serving:  # the reaper ends before renewals do

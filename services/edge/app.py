@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.edge.account import AccountEndpoint
 from services.edge.admission import Admission
 from services.edge.chat import ChatEndpoint, language_in
 from services.edge.errors import render
@@ -45,7 +46,7 @@ def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
     """Return the edge as an application."""
     # A broken answer is left unfinished on purpose, and counted; the server need not call it an error.
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.getMessage() != _UNFINISHED)
-    chat, models = Mounted(), Mounted()
+    chat, models, account = Mounted(), Mounted(), Mounted()
     admission = Admission(requests_max=settings.streams_max, body_bytes_max=settings.body_memory_bytes)
 
     @asynccontextmanager
@@ -63,6 +64,9 @@ def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
             for work in (relay.lease.run(), _cut_when_drained(life, relay, settings.drain_seconds)):
                 life.run_beside(stack, work)
             metrics.gauge("edge_streams", "Requests being answered").set_function(lambda: relay.running)
+            metrics.gauge("edge_unsettled", "Holds whose end is not yet confirmed").set_function(
+                lambda: relay.unsettled
+            )
             metrics.gauge("edge_lost_peers", "Dispatchers lost with running streams").set_function(
                 lambda: callers.lost_peers_total
             )
@@ -70,6 +74,7 @@ def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
                 lambda: admission.body_bytes
             )
             chat.app = ChatEndpoint(relay, principals, admission, settings, metrics)
+            account.app = AccountEndpoint(bus, principals, settings.default_language)
             models.app = ModelsEndpoint(known, principals, settings.default_language)
             yield {}
             await relay.finish(life.patience(settings.drain_seconds))
@@ -84,12 +89,12 @@ def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
     return build(
         bus,
         opened,
-        routes=_routes(chat, models),
+        routes=_routes(chat, models, account),
         exception_handlers={HTTPException: on_http_error, Exception: on_fault},
     )
 
 
-def _routes(chat: ASGIApp, models: ASGIApp) -> list[BaseRoute]:
+def _routes(chat: ASGIApp, models: ASGIApp, account: ASGIApp) -> list[BaseRoute]:
     return [
         route
         for prefix in PREFIXES
@@ -97,6 +102,10 @@ def _routes(chat: ASGIApp, models: ASGIApp) -> list[BaseRoute]:
             Route(prefix + "/chat/completions", chat, methods=["POST"]),
             Route(prefix + "/models", models, methods=["GET"]),
             Route(prefix + "/models/{model:path}", models, methods=["GET"]),
+            Route(prefix + "/key", account, methods=["GET"]),
+            Route(prefix + "/receipts/{request_id}", account, methods=["GET"]),
+            Route(prefix + "/dashboard/billing/subscription", account, methods=["GET"]),
+            Route(prefix + "/dashboard/billing/usage", account, methods=["GET"]),
         )
     ]
 

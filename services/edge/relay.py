@@ -52,9 +52,16 @@ class Exchange:
     """One admitted request and its answer."""
 
     def __init__(
-        self, request_id: UUID, lease_id: str, call: dispatcher.ChatCall, body: bytes, answer: Answer
+        self,
+        request_id: UUID,
+        lease_id: str,
+        call: dispatcher.ChatCall,
+        body: bytes,
+        answer: Answer,
+        standing: billing.Standing | None = None,
     ) -> None:
         self.request_id = request_id
+        self.standing = standing  # what limits leave to the caller
         self.lease_id = lease_id
         self.call = call
         self.body = body  # until the answer begins: it may have to be sent again
@@ -113,6 +120,11 @@ class Relay:
         """How many answers are under way."""
         return len(self._exchanges)
 
+    @property
+    def unsettled(self) -> int:
+        """How many holds have an end that is not confirmed yet."""
+        return len(self._endings)
+
     async def open(
         self,
         request_id: UUID,
@@ -140,6 +152,7 @@ class Relay:
             is_stream=request.is_stream,
             include_usage=request.include_usage,
             output_tokens_granted=hold.output_tokens_granted,
+            output_tokens_held=hold.output_tokens_held,
             choices=request.choices,
             input_tokens_bound=question.input_tokens_bound,
             deadline_seconds=question.deadline_seconds,
@@ -150,7 +163,9 @@ class Relay:
             self._void(question, "not_opened")
             raise
         failpoint("edge.opened")
-        exchange = self._exchanges[request_id] = Exchange(request_id, lease_id, call, body, answer)
+        exchange = self._exchanges[request_id] = Exchange(
+            request_id, lease_id, call, body, answer, hold.standing
+        )
         late = UpstreamTimeout("deadline_exceeded", limit_seconds=round(call.deadline_seconds))
         exchange.deadline = asyncio.get_running_loop().call_later(
             call.deadline_seconds, self._cut, exchange, late, "deadline"
@@ -224,6 +239,7 @@ class Relay:
             deadline_seconds=self._settings.request_seconds_max,
             fingerprint=hashlib.blake2b(body, digest_size=16).hexdigest(),
             idempotency_key=idempotency_key,
+            is_stream=request.is_stream,
         )
 
     async def _send(

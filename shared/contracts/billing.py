@@ -6,13 +6,16 @@ import msgspec
 
 from shared.contracts.call import AUTH, BILLING, DISPATCHER, EDGE, OPERATOR, Call, Empty, Event, WorkQueue
 
-Outcome = Literal["completed", "client_gone", "upstream_failed", "refused", "platform_failed"]
+Outcome = Literal["completed", "client_gone", "upstream_failed", "refused", "platform_failed", "unfunded"]
 AbortPolicy = Literal["estimate", "no_bill"]
 Witness = Literal["dispatcher", "edge"]
 
 
 class Reserve(msgspec.Struct, frozen=True, kw_only=True):
-    """May this request run? Bounds are token counts; `output_tokens_wanted` is for one choice, None if the client named none."""
+    """May this request run? Bounds are token counts; `output_tokens_wanted` is for one choice, None if the client named none.
+
+    The hold of a stream covers only the first of its output, and grows with it.
+    """
 
     request_id: str
     account_id: str
@@ -25,15 +28,31 @@ class Reserve(msgspec.Struct, frozen=True, kw_only=True):
     deadline_seconds: float
     fingerprint: str
     idempotency_key: str | None = None
+    is_stream: bool = False
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What the tightest limit per minute of key and account leaves after this request; None for what is not limited."""
+
+    requests_limit: int | None = None
+    requests_remaining: int | None = None
+    tokens_limit: int | None = None
+    tokens_remaining: int | None = None
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
-    """The money is held. `output_tokens_granted` is the bound for one choice, to be sent upstream."""
+    """The money is held. `output_tokens_granted` is the bound for one choice, to be sent upstream.
+
+    `output_tokens_held` is how much output the hold covers, over all choices; None is all that was granted. `standing` is None for
+    a caller without limits.
+    """
 
     request_id: str
     amount_nano_usd: int
     output_tokens_granted: int
     price_id: int
+    output_tokens_held: int | None = None
+    standing: Standing | None = None
 
 
 class Extend(msgspec.Struct, frozen=True, kw_only=True):
@@ -360,7 +379,7 @@ RENEW_LEASE = Call("billing.lease.renew", Lease, LeaseState, owner=BILLING, call
 END_LEASE = Call("billing.lease.end", Lease, LeaseState, owner=BILLING, callers=(EDGE,))
 PUT_ACCOUNT = Call("billing.account.put", PutAccount, Empty, owner=BILLING, callers=(AUTH,))
 PUT_KEY = Call("billing.key.put", PutKey, Empty, owner=BILLING, callers=(AUTH,))
-GET_BALANCE = Call("billing.balance.get", GetBalance, Balance, owner=BILLING, callers=(OPERATOR,))
+GET_BALANCE = Call("billing.balance.get", GetBalance, Balance, owner=BILLING, callers=(EDGE, OPERATOR))
 CREDIT = Call("billing.credit", Credit, Balance, owner=BILLING, callers=(OPERATOR,))
 SET_PRICE = Call("billing.price.set", SetPrice, Price, owner=BILLING, callers=(OPERATOR,))
 LIST_PRICES = Call("billing.price.list", ListPrices, Prices, owner=BILLING, callers=(EDGE, OPERATOR))

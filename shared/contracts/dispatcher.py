@@ -10,8 +10,9 @@ from shared.errors import ErrorBody
 class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
     """The head of an OPEN: what the dispatcher must know before it reads the body.
 
-    `output_tokens_granted` is the bound for one choice that is sent upstream; `input_tokens_bound` and
-    `deadline_seconds` (from when the dispatcher hears it) come from the hold.
+    `output_tokens_granted` is the bound for one choice that is sent upstream; `output_tokens_held` is how much output the hold
+    covers at first, over all choices (None: all of it). `input_tokens_bound` and `deadline_seconds` (from when the dispatcher hears
+    it) come from the hold.
     """
 
     account_id: str
@@ -22,6 +23,7 @@ class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
     choices: int
     input_tokens_bound: int
     deadline_seconds: float
+    output_tokens_held: int | None = None
 
 
 class AnswerHead(msgspec.Struct, frozen=True, kw_only=True):

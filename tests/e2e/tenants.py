@@ -14,9 +14,10 @@ import msgspec
 
 from services.billing.audit import audit
 from services.billing.pricing import Price, Units, cost_nano_usd
+from services.billing.receipts import differences
 from services.simulator.journal import JournalEntry, LedgerEntry
 from shared.bus import Bus
-from shared.contracts import auth, billing, dispatcher
+from shared.contracts import accounts, auth, billing, dispatcher
 from shared.db import Connection
 from shared.money import NANO_PER_USD, pico_from_usd_per_million
 from tests.e2e.stack import RunningStack
@@ -57,6 +58,7 @@ class Operator:
         self.stack = stack
         self.bus = bus
         self.database = database
+        self.tenants: list[Tenant] = []
         self._http = http
 
     async def make_tenant(
@@ -85,6 +87,7 @@ class Operator:
             price=price,
         )
         await self._make_channel(tenant, upstream_url or self.stack.simulator_url)
+        self.tenants.append(tenant)
         return tenant
 
     async def credit(self, account_id: str, amount_nano_usd: int) -> billing.Balance:
@@ -215,14 +218,27 @@ class Operator:
 
 @asynccontextmanager
 async def operate(stack: RunningStack) -> AsyncIterator[Operator]:
-    """Yield the operator of a running stack; in the end the audit finds the whole ledger sound."""
+    """Yield the operator of a running stack; in the end the audit finds the whole ledger sound, and every receipt is right."""
     async with (
         stack.operator_bus() as bus,
         stack.database() as database,
         httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http,
     ):
-        yield Operator(stack, bus, database, http)
+        operator = Operator(stack, bus, database, http)
+        yield operator
         assert await audit(database) == []
+        await _verify_receipts(operator)
+
+
+async def _verify_receipts(operator: Operator) -> None:
+    """Compute every receipt of the operator's tenants again."""
+    requests = await operator.database.fetch(
+        "SELECT id::text FROM billing.hold WHERE account_id::text = ANY ($1) AND price_id IS NOT NULL",
+        [tenant.account_id for tenant in operator.tenants],
+    )
+    for row in requests:
+        receipt = await operator.bus.call(accounts.GET_RECEIPT, accounts.GetReceipt(request_id=row["id"]))
+        assert differences(receipt) == [], receipt
 
 
 def billed(bill: LedgerEntry) -> billing.Usage:

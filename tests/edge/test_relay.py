@@ -69,6 +69,7 @@ async def test_what_is_reserved_covers_what_is_asked(world: World) -> None:
         choices=3,
         deadline_seconds=1800.0,
         fingerprint=question.fingerprint,
+        is_stream=True,
     )
 
 
