@@ -79,10 +79,11 @@ async def import_prices(
     accepted: tuple[str, ...],
     approve: bool,
 ) -> Answer:
-    """Take over the prices of a catalogue; without --approve, show what that would change.
+    """Show how a catalogue's prices differ, and take them over.
 
-    Looked at are the models that channels offer. A price that would rise or fall by more than --max-change, or become ten times as
-    much, a tenth, or nothing, stops the whole import, until its model is named with --accept.
+    Looked at are the models that channels offer, and nothing is changed without --approve. A price that would rise or fall by more
+    than --max-change, or become ten times as much, a tenth, or nothing, stops the whole import, until its model is named with
+    --accept.
     """
     catalogue = _read(origin)
     offers, in_force = await _state(bus)
@@ -111,7 +112,7 @@ async def import_prices(
     )
     return Answer(
         document=report,
-        text=table("MODEL|WHAT|NOW|THEN|CHANGE|STOPPED", _rows(report)) if found else "No price differs.",
+        text=table("MODEL|WHAT|NOW|THEN|CHANGE|GUARD", _rows(report)) if found else "No price differs.",
         remark="\n".join(_sentences(report, catalogue, chosen)),
         failure=_refusal(stopped) if approve and stopped else None,
     )
