@@ -11,6 +11,7 @@ from services.cli import parameters
 from services.cli.answer import Answer, Table, moment, table
 from services.cli.session import over_the_bus
 from shared.contracts import billing, dispatcher
+from shared.errors import NotFound
 from shared.money import usd_per_million_from_pico
 
 if TYPE_CHECKING:
@@ -128,6 +129,18 @@ async def list_prices(bus: "Bus", model: str | None, is_scheduled: bool) -> Answ
     return Answer(document=prices, text=_table(prices.items))
 
 
+@price.command("show")
+@click.argument("model")
+@over_the_bus
+async def show_price(bus: "Bus", model: str) -> Answer:
+    """Show a model's price in force, its limits, and where it comes from."""
+    prices = await bus.call(billing.LIST_PRICES, billing.ListPrices())
+    found = next((each for each in prices.items if each.model == model), None)
+    if found is None:
+        raise NotFound("not_found", what="price")
+    return Answer(document=found, text=table("FIELD|VALUE", _sheet(found)))
+
+
 @model.command("list")
 @over_the_bus
 async def list_models(bus: "Bus") -> Answer:
@@ -162,6 +175,23 @@ def _rows(each: billing.Price) -> Iterator[tuple[str, ...]]:
 
 def _figures(each: billing.Price) -> tuple[str, ...]:
     return *_prices(each), str(each.max_output_tokens)
+
+
+def _sheet(each: billing.Price) -> Iterator[tuple[str, str]]:
+    steps: list[tuple[str, billing.Price | billing.PriceTier]] = [("", each)]
+    steps += [(f" above {tier.above_input_tokens}", tier) for tier in each.tiers]
+    yield "model", each.model
+    for condition, figures in steps:
+        for name, text in zip(
+            ("input", "output", "cache read", "cache write"), _prices(figures), strict=True
+        ):
+            yield f"{name}{condition}", f"{text} USD per million tokens"
+    yield "context tokens", str(each.context_tokens or "")
+    yield "output tokens", f"{each.max_output_tokens} at most"
+    yield "capabilities", ", ".join(each.capabilities)
+    yield "source", each.source
+    yield "since", moment(each.effective_unix)
+    yield "price id", str(each.id)
 
 
 def _prices(each: billing.Price | billing.PriceTier) -> tuple[str, ...]:

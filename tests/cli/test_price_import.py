@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -237,6 +238,12 @@ def test_the_shipped_catalogue_is_the_default(running: Relay) -> None:
     place = next(number for number, row in enumerate(rows) if row.startswith("gemini-2.5-pro"))
     assert rows[place].split()[1:5] == ["1.25", "10.00", "0.125", "1.25"]
     assert rows[place + 1].split() == ["above", "200000", "2.50", "15.00", "0.25", "2.50"]
+    shown = running.text("price", "show", "gemini-2.5-pro")
+    assert re.search(r"output above 200000 +15\.00 USD per million tokens", shown)
+    assert re.search(r"context tokens +1048576 ", shown)
+    assert re.search(r"capabilities .*tools, .*vision", shown)
+    assert re.search(r"source +genai-prices .* \(MIT, ", shown)
+    assert running.refusal("price", "show", "nobody") == "There is no such price."
 
 
 def test_what_cannot_be_imported_says_why(running: Relay, write: Write, tmp_path: Path) -> None:

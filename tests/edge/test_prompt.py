@@ -59,7 +59,9 @@ def test_the_bound_of_a_long_text_is_far_below_its_bytes() -> None:
     english = " ".join(random.Random(1).choices(words, k=5_000))
     for text in (english, "今天天气很好，我们去公园散步吧。" * 500):
         body = _body({"role": "user", "content": text})
-        assert _bound(body) < len(body) / 3
+        assert tokenizer_of("gpt-4o").count(text) <= _bound(body) < len(body) / 3
+    rare = "꧁" * 3_000  # three tokens each
+    assert tokenizer_of("gpt-4o").count(rare) <= _bound(_body({"role": "user", "content": rare}))
 
 
 def test_media_and_tools_count_as_before() -> None:
