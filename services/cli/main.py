@@ -14,6 +14,7 @@ from services.cli import (
     key,
     limit,
     price,
+    price_import,
     process,
     receipt,
     usage,
@@ -26,6 +27,9 @@ OPERATING = (
 )  # fmt: skip
 RUNNING = (process.up, process.edge, process.auth, process.billing, process.dispatcher, process.simulate)
 DEPLOYING = (database.migrate, configuration.settings, configuration.nats_configuration)
+
+
+price.price.add_command(price_import.import_prices)
 
 
 class Grouped(click.Group):

@@ -11,6 +11,7 @@ import logging
 
 import msgspec
 
+from services.dispatcher.estimate import estimate
 from services.dispatcher.evidence import Evidence
 from services.dispatcher.failover import Failover
 from shared.bus import Attempt, Bus
@@ -49,6 +50,7 @@ class Answering:
         call = _decode_call(attempt.head)
         evidence = Evidence()
         error = await self._run(attempt, call, evidence)
+        await _estimate_missing_usage(attempt, call, evidence)
         claim = evidence.claim(call, request_id=_request_id(attempt), attempt=attempt.number)
         tail = AnswerTail(
             error=None if error is None else error.to_body(),
@@ -128,6 +130,13 @@ def _given_up(reason: str, call: ChatCall, evidence: Evidence) -> RelayError:
         return UpstreamTimeout("deadline_exceeded", limit_seconds=round(call.deadline_seconds))
     evidence.outcome = "platform_failed"
     return Unavailable("stream_interrupted")
+
+
+async def _estimate_missing_usage(attempt: Attempt, call: ChatCall, evidence: Evidence) -> None:
+    """Count what an accepted call used, if its upstream has not said so."""
+    if evidence.is_accepted and evidence.usage is None and evidence.route is not None:
+        upstream_model = evidence.route.models[call.model]
+        evidence.estimate = await estimate(call, upstream_model, attempt.body.result(), evidence.delivered)
 
 
 def _as_delivered(claim: billing.Settle, reason: str | None) -> billing.Settle:

@@ -1,14 +1,13 @@
 """What is known of a call while it runs and when it is over: what decides the charge, and which channel did what."""
 
-import math
-
+from services.dispatcher.delivered import DeliveredText
+from services.dispatcher.estimate import Estimate, by_bytes
 from services.dispatcher.routing import Route
 from services.dispatcher.usage import Usage
 from shared.contracts import billing
 from shared.contracts.dispatcher import ChatCall
 
 ATTEMPTS_NOTED_MAX = 20  # channels that were asked or passed over
-BYTES_PER_TOKEN = 4  # for estimates only, and each is marked as one
 
 
 class Evidence:
@@ -20,7 +19,8 @@ class Evidence:
         self.may_be_billed = False  # some attempt, maybe an earlier one, can have cost money upstream
         self.is_committed = False  # the head of the answer has gone to the client
         self.usage: Usage | None = None
-        self.text_bytes = 0
+        self.delivered = DeliveredText()
+        self.estimate: Estimate | None = None  # what was used, once it was counted for want of a usage
         self.outcome: billing.Outcome = "upstream_failed"
         self.attempts: list[billing.UpstreamAttempt] = []
 
@@ -58,10 +58,8 @@ class Evidence:
                 reasoning_tokens=usage.reasoning_tokens,
             ),
             is_usage_doubtful=usage is not None and usage.is_implausible,
-            delivered=billing.Usage(
-                input_tokens=math.ceil(call.input_tokens_bound / BYTES_PER_TOKEN),
-                output_tokens=math.ceil(self.text_bytes / BYTES_PER_TOKEN),
-            ),
+            delivered=by_bytes(call, self.delivered) if self.estimate is None else self.estimate.usage,
+            counted_by="bytes" if self.estimate is None else self.estimate.counted_by,
             abort_policy=self.route.abort_policy,
             channel=self.route.name,
             attempts=tuple(self.attempts),

@@ -128,7 +128,7 @@ class Upstream:
             raise _refused(UpstreamError(kind="empty"))
         evidence.is_accepted = True
         evidence.usage = result.usage
-        evidence.text_bytes = result.delivered_text_bytes
+        evidence.delivered = result.delivered
         silence.pause()
         await self._commit(sink, evidence, "application/json", len(result.body))
         await sink.send(result.body)
@@ -189,7 +189,7 @@ class Upstream:
     ) -> None:
         evidence.is_accepted = True
         evidence.usage = answer.inspector.usage
-        evidence.text_bytes = answer.inspector.delivered_text_bytes
+        evidence.delivered = answer.inspector.delivered
         ready = answer.opening.release(ready, has_begun=answer.has_begun)
         if not ready:
             return

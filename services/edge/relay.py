@@ -18,10 +18,20 @@ import msgspec
 
 from services.edge.lease import Lease
 from services.edge.openai import ChatRequest, input_tokens_bound
+from services.edge.prompt import tighter_input_bound
 from services.edge.settings import EdgeSettings
 from shared.bus import Answer, Bus, Callers
 from shared.contracts import auth, billing, dispatcher
-from shared.errors import Forbidden, Internal, RelayError, Unavailable, UpstreamTimeout, from_body
+from shared.errors import (
+    Forbidden,
+    InsufficientFunds,
+    Internal,
+    RateLimited,
+    RelayError,
+    Unavailable,
+    UpstreamTimeout,
+    from_body,
+)
 from shared.failpoints import failpoint
 from shared.patience import until_done
 from shared.settlement import settle
@@ -134,7 +144,7 @@ class Relay:
             raise Unavailable("overloaded", retry_after_seconds=1)
         failpoint("edge.authenticated")
         question = self._question(request_id, principal, request, body, idempotency_key)
-        hold, lease_id = await self._reserve(question)
+        question, hold, lease_id = await self._admit(question, request, body)
         failpoint("edge.reserved")
         call = dispatcher.ChatCall(
             account_id=principal.account_id,
@@ -242,6 +252,17 @@ class Relay:
             deadline_seconds=call.deadline_seconds,
             first_attempt=first_attempt,
         )
+
+    async def _admit(
+        self, question: billing.Reserve, request: ChatRequest, body: bytes
+    ) -> tuple[billing.Reserve, billing.Hold, str]:
+        """Return what was asked in the end, the hold, and its lease. A refusal may be for want of a closer look at the prompt."""
+        try:
+            return question, *await self._reserve(question)
+        except (InsufficientFunds, RateLimited) as refusal:
+            bound = await tighter_input_bound(refusal, body, request, question.input_tokens_bound)
+        question = msgspec.structs.replace(question, input_tokens_bound=bound)
+        return question, *await self._reserve(question)
 
     async def _reserve(self, question: billing.Reserve) -> tuple[billing.Hold, str]:
         """Return the hold and the id of the lease that it is under."""

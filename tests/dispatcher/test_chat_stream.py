@@ -38,7 +38,7 @@ def test_a_canonical_stream_goes_through_byte_for_byte() -> None:
     assert inspector.feed(stream + DONE) == stream
     assert inspector.usage == Usage(input_tokens=10, output_tokens=5)
     assert inspector.finish_reasons == {0: "stop"}
-    assert (inspector.saw_done, inspector.saw_output, inspector.delivered_text_bytes) == (True, True, 6)
+    assert (inspector.saw_done, inspector.saw_output, inspector.delivered.size_bytes) == (True, True, 6)
     end = inspector.finish()
     assert (end.rest, end.is_complete, inspector.error) == (b"", True, None)
 
@@ -153,7 +153,7 @@ def test_real_output_is_noticed_and_measured(delta: str, text_bytes: int) -> Non
     inspector = StreamInspector(include_usage=False)
     chunk = _event(f'[{{"index":0,"delta":{delta}}}]')
     assert inspector.feed(chunk) == chunk
-    assert (inspector.saw_output, inspector.delivered_text_bytes) == (True, text_bytes)
+    assert (inspector.saw_output, inspector.delivered.size_bytes) == (True, text_bytes)
 
 
 @pytest.mark.parametrize(

@@ -70,14 +70,18 @@ class Operator:
         output_pico_usd: int = OUTPUT_PICO_USD,
         max_output_tokens: int = MAX_OUTPUT_TOKENS,
         upstream_url: str | None = None,
+        family: str = "model",
     ) -> Tenant:
-        """Return a new tenant whose model every dispatcher serves; `upstream_url` is the simulator's unless given."""
+        """Return a new tenant whose model every dispatcher serves; `upstream_url` is the simulator's unless given.
+
+        The name of the model begins with `family`.
+        """
         name = secrets.token_hex(6)
         account = await self.bus.call(auth.CREATE_ACCOUNT, auth.CreateAccount(name=name))
         key = await self.bus.call(auth.CREATE_KEY, auth.CreateKey(account_id=account.id, name=name))
         if balance_nano_usd:
             await self.credit(account.id, balance_nano_usd)
-        price = await self.set_price(f"model-{name}", input_pico_usd, output_pico_usd, max_output_tokens)
+        price = await self.set_price(f"{family}-{name}", input_pico_usd, output_pico_usd, max_output_tokens)
         tenant = Tenant(
             account_id=account.id,
             key_id=key.key.id,
