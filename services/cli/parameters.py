@@ -1,6 +1,7 @@
 """What people may write as an argument: each function returns the value of one kind of text, or says what is wrong with it."""
 
 import datetime
+import json
 import re
 import uuid
 from collections.abc import Callable, Iterable
@@ -88,6 +89,30 @@ def amount(text: str) -> int:
     return nano_usd
 
 
+def count_or_none(text: str) -> int | str:
+    """Return a whole number above zero, or the word `none`."""
+    if text == "none":
+        return text
+    if not re.fullmatch("[0-9]{1,10}", text) or int(text) == 0:
+        raise click.BadParameter(f"{text[:40]!r} is not a whole number above 0, nor `none`.")
+    return int(text)
+
+
+def amount_or_none(text: str) -> int | str:
+    """Return an amount of USD above zero in nano-USD, or the word `none`."""
+    if text == "none":
+        return text
+    nano_usd = amount(text)
+    if nano_usd < 0:
+        raise click.BadParameter("the amount is negative.")
+    return nano_usd
+
+
+def multiplier(text: str) -> int:
+    """Return a factor such as 1.2 in parts per million."""
+    return _decimal(text, pico_from_usd_per_million)
+
+
 def price(text: str) -> int:
     """Return a price in USD per million tokens as pico-USD for one token."""
     return _decimal(text, pico_from_usd_per_million)
@@ -109,6 +134,38 @@ def served_models(pairs: Iterable[tuple[str, str]], option: str = "--model") -> 
             raise click.BadParameter(f"{ours!r} is given twice.", param_hint=option)
         models[ours] = theirs
     return models
+
+
+def header(text: str) -> tuple[str, str]:
+    """Return name, in lower case, and value of a header, written `NAME=VALUE`."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise click.BadParameter(f"{name[:40]!r} is not a header as NAME=VALUE.")
+    return name.strip().lower(), value.strip()
+
+
+def member(text: str) -> tuple[str, str]:
+    """Return name and value, as JSON, of a member of a request, written `NAME=VALUE`; a value that is no JSON is a text."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise click.BadParameter(f"{name[:40]!r} is not a parameter as NAME=VALUE.")
+    try:
+        json.loads(value)
+    except (ValueError, RecursionError):
+        value = json.dumps(value)
+    return name, value
+
+
+def by_name(
+    context: click.Context, option: click.Parameter, pairs: Iterable[tuple[str, str]]
+) -> dict[str, str]:
+    """Return the pairs of an option as one mapping. Raises: BadParameter for a name that comes twice."""
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if name in values:
+            raise click.BadParameter(f"{name!r} is given twice.")
+        values[name] = value
+    return values
 
 
 def _uuid(text: str, what: str) -> str:

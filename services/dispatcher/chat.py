@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from services.dispatcher.delivered import DeliveredText
+from services.dispatcher.overrides import Overrides
 from services.dispatcher.sse import Event, EventTooLarge, SseParser
 from services.dispatcher.upstream_error import UpstreamError, classify_error, classify_status
 from services.dispatcher.usage import Usage, merge
@@ -81,15 +82,18 @@ def prepare(
     max_output_tokens: int | None,
     stream: bool,
     output_key: str = "max_tokens",
+    overrides: Overrides | None = None,
 ) -> bytes:
     """Return the request to send: `body` for `upstream_model`, bounded to `max_output_tokens`, reporting its usage.
 
-    The bound replaces each bound that the client gave, or stands under `output_key` if it gave none; None leaves them.
-    Every other member stays as it came, byte for byte and in order, without the white space between members.
+    What the channel overrides is changed first. The bound replaces each bound that is given, or stands under `output_key` if none
+    is; None leaves them. Every other member stays as it came, byte for byte and in order, without the white space between members.
 
     Raises: InvalidRequest when the body, or the `stream_options` of a streaming one, is no JSON object.
     """
     members = _object(body, "body")
+    if overrides:
+        overrides.apply(members)
     members["model"] = _raw(upstream_model)
     if max_output_tokens is not None:
         for key in _bounds(members) or [output_key]:
@@ -125,6 +129,7 @@ class StreamInspector:
         self._include_usage = include_usage
         self._parser = SseParser()
         self._choices: set[int] = set()
+        self._is_usage_last = False  # the usage was told in an event of its own, after the last output
 
     def feed(self, chunk: bytes) -> bytes:
         """Return what to forward of the events that `chunk` completes, a canonical and unchanged one as it came."""
@@ -140,8 +145,9 @@ class StreamInspector:
     def finish(self) -> StreamEnd:
         """Return how the stream ended; called once, at its end or when the connection is lost.
 
-        The answer is whole after `[DONE]`, or when every choice that was seen has its finish reason. An unreadable
-        last event that lacks its blank line was cut off: it is dropped, and is no error.
+        The answer is whole when every choice that was seen has its finish reason. `[DONE]` stands for reasons that were never given
+        only after a last word on the usage: without either, some relay between has hidden a break. An unreadable last event that
+        lacks its blank line was cut off: it is dropped, and is no error.
         """
         rest = b""
         if self.error is None and not self.saw_done:
@@ -152,7 +158,8 @@ class StreamInspector:
             else:
                 self.error = None if self.error and self.error.kind == "invalid" else self.error
         is_finished = bool(self._choices) and self._choices <= self.finish_reasons.keys()
-        return StreamEnd(rest=rest, is_complete=self.error is None and (self.saw_done or is_finished))
+        is_told = self.saw_done and self._is_usage_last
+        return StreamEnd(rest=rest, is_complete=self.error is None and (is_told or is_finished))
 
     def _forward(self, events: list[Event]) -> bytes:
         pieces: list[bytes] = []
@@ -176,6 +183,7 @@ class StreamInspector:
         is_reported = answer.usage is not msgspec.UNSET and answer.usage is not None
         if is_reported:
             self.usage = merge(self.usage, answer.usage)
+            self._is_usage_last = self.saw_output
         if answer.choices:
             self._note(answer.choices)
         elif answer.choices is None and not is_reported:
@@ -186,6 +194,7 @@ class StreamInspector:
         return _without_usage(event, is_null=not is_reported) if answer.choices or not is_reported else b""
 
     def _note(self, choices: list[_Choice]) -> None:
+        self._is_usage_last = False
         for choice in choices:
             self._choices.add(_index(choice))
             self.finish_reasons.update(_finish_reason(choice))

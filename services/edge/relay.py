@@ -345,6 +345,7 @@ def _void_of(exchange: Exchange) -> billing.Void:
         account_id=exchange.call.account_id,
         reason="not_accepted_upstream",
         attempt=exchange.attempt,
+        attempts=() if exchange.words is None else exchange.words.attempts,
     )
 
 

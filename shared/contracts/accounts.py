@@ -39,10 +39,11 @@ class GetLimits(msgspec.Struct, frozen=True, kw_only=True):
 class LimitsInForce(msgspec.Struct, frozen=True, kw_only=True):
     """The limits with what they count now: the last minute, what runs, and what was charged today, this month and ever.
 
-    Without any limit nothing is counted, and the figures are zero. An account's limits include those of its group.
+    Without any limit nothing is counted, and the figures are zero. `own_limits` leaves out what an account has from its group.
     """
 
     limits: Limits
+    own_limits: Limits
     requests: int
     tokens: int
     running: int

@@ -314,7 +314,7 @@ async def world_of(
     nats_url: str, database_url: str, *, billing: Billing | None = None
 ) -> AsyncIterator[World]:
     """Yield everybody but the dispatcher, over a database without channels, with a billing of its own unless one is given."""
-    await execute(database_url, "TRUNCATE dispatcher.channel")
+    await execute(database_url, "TRUNCATE dispatcher.channel CASCADE")
     async with AsyncExitStack() as stack:
         parties = {}
         for party in (EDGE, OPERATOR) if billing else (EDGE, OPERATOR, BILLING):

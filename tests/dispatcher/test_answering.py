@@ -6,10 +6,11 @@ import logging
 import msgspec
 import pytest
 
+from services.dispatcher.course import Step
 from services.dispatcher.estimate import MESSAGE_TOKENS, REQUEST_TOKENS
-from services.dispatcher.routing import Route
+from services.dispatcher.evidence import Evidence
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.upstream import Evidence, Upstream
+from services.dispatcher.upstream import Sink, Upstream
 from shared.bus import Attempt
 from shared.contracts import billing
 from shared.contracts.dispatcher import ChatCall
@@ -65,6 +66,14 @@ async def test_a_whole_answer_is_passed_on_claimed_and_confirmed(world: World, i
         delivered=billing.Usage(input_tokens=25, output_tokens=6),
         abort_policy="no_bill",
         channel="one",
+        attempts=heard.claim.attempts,
+    )
+    (tried,) = heard.claim.attempts
+    assert (tried.channel, tried.credential, tried.result, tried.status) == (
+        "one",
+        "default",
+        "completed",
+        200,
     )
     assert world.billing.claims == [heard.claim]
     assert isinstance(settlement, Confirmed)
@@ -200,11 +209,12 @@ class LeftAtTheEnd(Upstream):
     """Calls channels for clients that leave at the very moment in which an answer is over."""
 
     async def answer(
-        self, route: Route, attempt: Attempt, call: ChatCall, body: bytes, evidence: Evidence
+        self, step: Step, sink: Sink, call: ChatCall, body: bytes, evidence: Evidence, limit_seconds: float
     ) -> None:
         """Send the whole answer, then cancel the attempt as the edge would."""
-        await super().answer(route, attempt, call, body, evidence)
-        await attempt.abort("client_gone")
+        assert isinstance(sink, Attempt)
+        await super().answer(step, sink, call, body, evidence, limit_seconds)
+        await sink.abort("client_gone")
 
 
 async def test_a_word_with_the_last_byte_does_not_cut_off_the_settlement(

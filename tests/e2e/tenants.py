@@ -18,6 +18,7 @@ from services.billing.receipts import differences
 from services.simulator.journal import JournalEntry, LedgerEntry
 from shared.bus import Bus
 from shared.contracts import accounts, auth, billing, dispatcher
+from shared.contracts.call import Empty
 from shared.db import Connection
 from shared.money import NANO_PER_USD, pico_from_usd_per_million
 from tests.e2e.stack import RunningStack
@@ -157,6 +158,18 @@ class Operator:
         """Declare whether the tenant's channel bills answers that the client left."""
         change = dispatcher.UpdateChannel(name=tenant.channel, abort_policy=policy)
         await self.bus.call(dispatcher.UPDATE_CHANNEL, change)
+
+    async def refused(self, tenant: Tenant) -> None:
+        """Return once the key of the tenant's channel is out, and every replica has had a moment to hear of it."""
+        give_up = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        while True:
+            channels = await self.bus.call(dispatcher.LIST_CHANNELS, Empty())
+            keys = next(each.keys for each in channels.items if each.name == tenant.channel)
+            if all(key.refused_as for key in keys):
+                break
+            assert asyncio.get_running_loop().time() < give_up, f"{tenant.channel} is not out"
+            await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(1.0)
 
     async def add_channel(self, tenant: Tenant, upstream_url: str, *, priority: int) -> None:
         """Give the tenant's model one more channel; every dispatcher knows it a second later."""

@@ -430,6 +430,7 @@ BEGIN
         'multiplier_ppm', coalesce(of_group.multiplier_ppm, 1000000),
         'allowed_models', coalesce(to_jsonb(of_group.allowed_models), '[]'),
         'limits', jsonb_strip_nulls(coalesce(to_jsonb(reading.limits), '{}')),
+        'own_limits', jsonb_strip_nulls(coalesce(to_jsonb((reading.meter).limits), '{}')),
         'requests', coalesce(reading.requests, 0), 'tokens', coalesce(reading.tokens, 0),
         'running', coalesce((reading.meter).running, 0), 'held_nano_usd', coalesce((reading.meter).held_nano_usd, 0),
         'day_nano_usd', coalesce((reading.meter).day_nano_usd, 0), 'month_nano_usd', coalesce((reading.meter).month_nano_usd, 0),
