@@ -100,7 +100,10 @@ def channel_options(*, is_new: bool) -> Callable[[Command], Command]:
 @channel_options(is_new=True)
 @over_the_bus
 async def create_channel(bus: "Bus", /, name: str, **given: object) -> Answer:
-    """Make a channel. Its credential is asked for unless an option says where it is; it becomes the key named `default`."""
+    """Make a channel. Its credential is asked for unless an option says where it is.
+
+    The credential becomes the channel's first key, named default.
+    """
     made = await bus.call(
         dispatcher.CREATE_CHANNEL, msgspec.convert({"name": name, **given}, dispatcher.CreateChannel)
     )
@@ -143,7 +146,10 @@ async def turn_on(bus: "Bus", name: str) -> Answer:
 @click.argument("name")
 @over_the_bus
 async def drain_channel(bus: "Bus", name: str) -> Answer:
-    """Send no new request to a channel for now; running ones go on, and its keys are still tested."""
+    """Send no new request to a channel for now.
+
+    Running ones go on, and its keys are still tested.
+    """
     return await _update(bus, dispatcher.UpdateChannel(name=name, state="draining"), "draining")
 
 
@@ -151,7 +157,10 @@ async def drain_channel(bus: "Bus", name: str) -> Answer:
 @click.argument("name")
 @over_the_bus
 async def turn_off(bus: "Bus", name: str) -> Answer:
-    """Send nothing more to a channel, not even tests; running requests go on."""
+    """Send nothing more to a channel, not even tests.
+
+    Running requests go on.
+    """
     return await _update(bus, dispatcher.UpdateChannel(name=name, state="off"), "off")
 
 
@@ -161,7 +170,10 @@ async def turn_off(bus: "Bus", name: str) -> Answer:
 @click.option("--key", "key_name", metavar="NAME", help="Only with this key.")
 @over_the_bus
 async def test_channel(bus: "Bus", name: str, model: str | None, key_name: str | None) -> Answer:
-    """Send a small real request through a channel, with each of its keys; a key that was out and answers is in again."""
+    """Send a small real request through a channel.
+
+    It is sent with each of its keys. One that was out and answers is in again, and one that is refused is out.
+    """
     request = dispatcher.TestChannel(name=name, model=model, key=key_name)
     tested = await bus.call(dispatcher.TEST_CHANNEL, request)
     failed = sum(result.result != "completed" for result in tested.results)
@@ -190,7 +202,7 @@ async def delete_channel(bus: "Bus", name: str) -> Answer:
 @channel.command("list")
 @over_the_bus
 async def list_channels(bus: "Bus") -> Answer:
-    """List channels by name, with the state of their keys and without the keys themselves."""
+    """List channels by name, without their credentials."""
     channels = await bus.call(dispatcher.LIST_CHANNELS, Empty())
     columns = "NAME|STATE|PRIORITY|WEIGHT|BASE URL|MODELS|KEYS|ABORT POLICY|OUTPUT PARAMETER|OVERRIDES"
     return Answer(document=channels, text=table(columns, (_row(each) for each in channels.items)))
