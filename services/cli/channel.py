@@ -9,6 +9,7 @@ import msgspec
 from services.cli import parameters
 from services.cli.answer import Answer, table
 from services.cli.channel_key import key, key_state
+from services.cli.channel_overrides import CLEARABLE, override_options, overrides_told
 from services.cli.secret_input import secret_option
 from services.cli.session import Command, over_the_bus
 from shared.contracts import dispatcher
@@ -16,14 +17,6 @@ from shared.contracts.call import Empty
 
 if TYPE_CHECKING:
     from shared.bus import Bus
-
-# What `channel update --clear` empties: the field, and its empty value.
-CLEARABLE: dict[str, tuple[str, dict[str, str] | tuple[str, ...]]] = {
-    "header": ("headers", {}),
-    "set": ("set_parameters", {}),
-    "default": ("default_parameters", {}),
-    "drop": ("drop_parameters", ()),
-}
 
 
 @click.group()
@@ -37,13 +30,12 @@ channel.add_command(key)
 def channel_options(*, is_new: bool) -> Callable[[Command], Command]:
     """Return a decorator that adds what can be said of a channel; a new one has defaults."""
     defaults = dispatcher.CreateChannel(name="", base_url="", credential="", models={})
-
     replaces = "" if is_new else " Replaces all."
 
     def default(value: str | int) -> str | int | None:
         return value if is_new else None
 
-    options = (
+    options: tuple[Callable[[Command], Command], ...] = (
         click.option("--base-url", required=is_new, metavar="URL", help="Such as https://api.openai.com/v1."),
         click.option(
             "--model", "models", type=parameters.served_model, multiple=True, required=is_new, metavar="OURS[=THEIRS]",
@@ -65,22 +57,7 @@ def channel_options(*, is_new: bool) -> Callable[[Command], Command]:
             "--auth-header", type=click.Choice(["authorization", "api-key", "x-api-key"]),
             default=default(defaults.auth_header), help="Where a key is sent: as a bearer token, or bare as Azure wants it.",
         ),
-        click.option(
-            "--header", "headers", type=parameters.header, multiple=True, metavar="NAME=VALUE", callback=parameters.by_name,
-            help="Header that is sent with every request; may be repeated. It is shown, so it is no place for a secret." + replaces,
-        ),
-        click.option(
-            "--set", "set_parameters", type=parameters.member, multiple=True, metavar="NAME=VALUE", callback=parameters.by_name,
-            help="Parameter that every request is sent with, whatever its client says; JSON, or else a text." + replaces,
-        ),
-        click.option(
-            "--default", "default_parameters", type=parameters.member, multiple=True, metavar="NAME=VALUE",
-            callback=parameters.by_name, help="Parameter for requests whose client gave none." + replaces,
-        ),
-        click.option(
-            "--drop", "drop_parameters", multiple=True, metavar="NAME",
-            help="Parameter that is taken out of every request." + replaces,
-        ),
+        *override_options(replaces),
         click.option(
             "--slow-seconds", type=float,
             help="Seconds without output after which another channel is tried" + ("." if is_new else "; 0 for the setting's."),
@@ -229,15 +206,5 @@ def _row(info: dispatcher.ChannelInfo) -> tuple[str, ...]:
         ", ".join(f"{key.name} ({key_state(key)})" if key.refused_as else key.name for key in info.keys),
         info.abort_policy,
         info.output_parameter,
-        ", ".join(_overrides(info)),
+        ", ".join(overrides_told(info)),
     )
-
-
-def _overrides(info: dispatcher.ChannelInfo) -> list[str]:
-    """Return what a channel changes in requests, as the options say it."""
-    told = [f"auth-header={info.auth_header}"] if info.auth_header != "authorization" else []
-    told += [f"header {name}={value}" for name, value in info.headers.items()]
-    told += [f"set {name}={value}" for name, value in info.set_parameters.items()]
-    told += [f"default {name}={value}" for name, value in info.default_parameters.items()]
-    told += [f"drop {name}" for name in info.drop_parameters]
-    return told + ([f"slow-seconds={info.slow_seconds:g}"] if info.slow_seconds else [])
