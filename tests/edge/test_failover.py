@@ -370,6 +370,23 @@ async def test_one_time_budget_stands_over_all_attempts(
     assert not good.journal
 
 
+async def test_a_channel_may_have_longer_to_think(
+    around: Around, providers: World, settings: EdgeSettings, nats_url: str, dispatcher_url: str
+) -> None:
+    """Its own limit stands for the setting's, which would have given it up."""
+    impatient = settings_of(nats_url, dispatcher_url, slow_seconds=0.1)
+    async with replica(impatient), edge_of(around, settings) as edge:
+        good = await providers.simulator(GOOD)
+        thinking = await providers.simulator("reply=hm stall_at=0:600")
+        await providers.channel(thinking, "thinking", priority=1, slow_seconds=60.0)
+        await providers.channel(good, "good")
+
+        answer = await stream(edge)
+
+    assert answer.is_whole
+    assert not good.journal
+
+
 async def test_one_budget_of_further_attempts_stands_over_all_calls(
     around: Around, providers: World, settings: EdgeSettings, nats_url: str, dispatcher_url: str
 ) -> None:
