@@ -219,6 +219,16 @@ DISPATCHER = (
         "tests/dispatcher/test_health.py::test_a_limit_that_the_upstream_tells_is_kept_for_that_key_and_model",
     ),
     _mutant(
+        "refused key is asked again", "failover: a key that is refused is out until a test succeeds",
+        "services/dispatcher/course.py", " and not self._health.is_refused(key, now)", "",
+        "tests/dispatcher/test_course.py::test_a_channel_without_a_good_key_is_not_asked",
+    ),
+    _mutant(
+        "refusal is not stored", "failover: a refused key is known to every replica", "services/dispatcher/keys.py",
+        "await store.refuse_key(connection, credential.id, credential.version, refused_as)", "False",
+        "tests/dispatcher/test_probing.py::test_a_refused_key_is_known_to_every_replica_and_after_a_restart",
+    ),
+    _mutant(
         "further attempts cost nothing", "failover: an outage does not multiply its own load", "shared/budget.py",
         "        self._left -= 1\n", "",
         "tests/shared/test_budget.py::test_never_more_than_was_earned",
