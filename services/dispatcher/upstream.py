@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 import httpx
 import msgspec
 
-from services.dispatcher.chat import PlainResult, StreamInspector, inspect_plain, prepare
+from services.dispatcher.chat import PlainResult, StreamInspector, inspect_plain, named, prepare
 from services.dispatcher.routing import Route
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.silence import Silence
@@ -144,16 +144,17 @@ class Upstream:
         if call.is_stream:
             await self._take_stream(response, silence, attempt, call, evidence)
         else:
-            await self._take_plain(response, silence, attempt, evidence)
+            await self._take_plain(response, silence, attempt, call, evidence)
 
     async def _take_plain(
-        self, response: httpx.Response, silence: Silence, attempt: Attempt, evidence: Evidence
+        self, response: httpx.Response, silence: Silence, attempt: Attempt, call: ChatCall, evidence: Evidence
     ) -> None:
         evidence.may_be_billed = True
         text = await _read(response, self._settings.answer_bytes_max)
         if text is None:
             raise _refused(UpstreamError(kind="invalid"))
-        result: PlainResult = inspect_plain(200, response.headers.get("content-type", ""), text)
+        content_type = response.headers.get("content-type", "")
+        result: PlainResult = inspect_plain(200, content_type, text, named(call.model))
         if result.error is not None:
             raise _refused(result.error)
         evidence.is_accepted = True
@@ -168,7 +169,7 @@ class Upstream:
         self, response: httpx.Response, silence: Silence, attempt: Attempt, call: ChatCall, evidence: Evidence
     ) -> None:
         evidence.may_be_billed = True
-        inspector = StreamInspector(include_usage=call.include_usage)
+        inspector = StreamInspector(include_usage=call.include_usage, origin=named(call.model))
         lost: httpx.TransportError | None = None
         try:
             await self._pass_on(response, silence, attempt, evidence, inspector)
