@@ -87,7 +87,7 @@ class StreamedAnswer:
         self._choices: dict[int, Choice] = {}  # by the provider's index, in the order of arrival
         self._identity = _UNKNOWN
         self._reported: Json = None
-        self._told: Usage | None = None
+        self._usage_chunk: tuple[bytes, Members] = b"", {}
         self._last_finish = b""
 
     @property
@@ -124,8 +124,6 @@ class StreamedAnswer:
             self.text_bytes += text_bytes
         if choice.finish_reason is not None:
             self._last_finish = data
-        if self._told is not None:
-            self._told = None
         return True
 
     def rewrite(self, data: bytes, members: Members, *, is_changed: bool = False) -> bytes:
@@ -175,21 +173,27 @@ class StreamedAnswer:
                     self._note(choice)
             if ends:
                 events.append(self._written({"choices": raw(ends)}))
-        if self._include_usage and self.usage is not None and self.usage != self._told and self._choices:
-            usage = raw(tell(self._reported, self.usage))
-            events.append(self._written({"choices": raw([]), "usage": usage}))
-            self._told = self.usage
+        if self._include_usage and self.usage is not None and self._choices:
+            events.append(self._last_chunk(self.usage))
         return events
 
     def _written(self, members: Members) -> bytes:
         self._pin(members)
         return msgspec.json.encode({**self._identity.members, **members})
 
+    def _last_chunk(self, usage: Usage) -> bytes:
+        """Return the chunk that tells the usage: the provider's own, if it sent one that is canonical."""
+        data, members = self._usage_chunk
+        told = raw(tell(self._reported, usage))
+        is_changed = raw(value_of(members.get("usage"))) != told or value_of(members.get("choices")) != []
+        if is_changed:
+            members.update(choices=raw([]), usage=told)
+        return self._written(members) if self._pin(members) or is_changed else data
+
     def _note(self, choice: Choice) -> None:
         """Take note of what was just sent of `choice`."""
         self.has_output = self.has_output or choice.has_output
         self.text_bytes += choice.sent_text_bytes
-        self._told = None
 
     def _pin(self, members: Members) -> bool:
         """Give the chunk the identity of the first one; return whether it had another."""
@@ -204,25 +208,13 @@ class StreamedAnswer:
             self._reported = reported
 
     def _without_choices(self, data: bytes, members: Members, is_changed: bool) -> bytes:
-        """Send what a chunk without choices says: a usage, at the end only, or the result of a moderation."""
+        """Send the result of a moderation, and keep a usage for the end; nothing else is said without choices."""
         if value_of(members.get("moderation")) is not None:
             is_changed = self._pin(members) or is_changed
             return self._with_usage_of_chunk(data, members, is_changed)
-        usage = value_of(members.get("usage"))
-        is_news = usage is not None and self.usage is not None and self.usage != self._told
-        if not (self._include_usage and is_news and self.is_finished):
-            return b""
-        assert self.usage is not None
-        told = raw(tell(usage, self.usage))
-        if told != raw(usage):
-            members["usage"] = told
-            is_changed = True
-        if value_of(members.get("choices")) != []:
-            members["choices"] = raw([])
-            is_changed = True
-        is_changed = self._pin(members) or is_changed
-        self._told = self.usage
-        return msgspec.json.encode(members) if is_changed else data
+        if members.get("usage", NULL) != NULL:
+            self._usage_chunk = data, members
+        return b""
 
     def _with_usage_of_chunk(self, data: bytes, members: Members, is_changed: bool) -> bytes:
         """Return the chunk without a usage: it has none if the client did not ask, and null if it did."""
@@ -305,6 +297,6 @@ def _number_of(choice: dict[str, Json], otherwise: int) -> int:
 def _moment(created: Json) -> int:
     """Return a moment that came as a float or as text in whole seconds, zero if it is none."""
     try:
-        return max(int(float(created)), 0) if isinstance(created, int | float | str) else 0
+        return max(int(float(created)), 0) if isinstance(created, float | str) else 0
     except (ValueError, OverflowError):
         return 0

@@ -1,8 +1,8 @@
 """The tool calls of one choice: fragments as SDKs add them up, from fragments as providers send them.
 
 SDKs take the `index` of a fragment for its place in a list that grows without gaps, and add up every text, the id and the
-name included. So each call gets its number by arrival; its first fragment has id, type, name and arguments, and each later
-one the number and more arguments, nothing else.
+name included. So each call gets its number when its name is known; its first fragment has id, type, name and arguments, and
+each later one the number and more arguments, nothing else.
 
 Which call a fragment belongs to: its id says so when it is known; else its index, or for want of one the call before it.
 A fragment with a name that cannot be a repeat begins a call, whatever its index is.
@@ -31,10 +31,13 @@ class TooManyCalls(ValueError):
 
 
 class _Call:
-    """One call. `given_index` and `given_id` are the provider's last words on it; `waiting` is text without a name yet."""
+    """One call. `given_index` and `given_id` are the provider's words on it; until it `is_open`, it has no number.
 
-    def __init__(self, number: int, kind: Kind, given_index: int | None, given_id: str) -> None:
-        self.number = number
+    `waiting` is text that came before the name.
+    """
+
+    def __init__(self, kind: Kind, given_index: int | None, given_id: str) -> None:
+        self.number = -1
         self.kind = kind
         self.given_index = given_index
         self.given_id = given_id
@@ -45,7 +48,7 @@ class _Call:
 
 
 class ToolCalls:
-    """The calls so far, by number. `new_id` makes the id of a call that came without one."""
+    """The calls so far, by arrival. `new_id` makes the id of a call that came without one."""
 
     def __init__(self, new_id: Callable[[], str]) -> None:
         self._new_id = new_id
@@ -127,6 +130,7 @@ class ToolCalls:
         return None
 
     def _opening(self, call: _Call, fragment: Fragment, body: Fragment, text: str) -> Fragment:
+        call.number = sum(each.is_open for each in self._calls)
         call.is_open = True
         call.has_text = bool(text)
         call.waiting = ""
@@ -173,7 +177,7 @@ class ToolCalls:
             raise TooManyCalls
         if any(call.given_id == given_id for call in self._calls):
             given_id = ""
-        call = _Call(len(self._calls), kind, given_index, given_id)
+        call = _Call(kind, given_index, given_id)
         self._calls.append(call)
         if given_index is not None:
             self._by_index[given_index] = call
