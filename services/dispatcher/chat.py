@@ -225,11 +225,14 @@ class StreamInspector:
             chunk: Continuation = decode_continuation(data)
         except (msgspec.DecodeError, RecursionError):
             return self._inspect_closely(event)
-        if not self._answer.take(chunk, data):
+        sent = self._answer.take(chunk, data)
+        if sent is None:
             return self._inspect_closely(event)
-        if self._include_usage or chunk.usage is msgspec.UNSET:
+        is_asked = self._include_usage or chunk.usage is msgspec.UNSET
+        if is_asked and sent is data:
             return event.raw
-        return b"data: %b\n\n" % without_null_usage(_in_one_line(data))
+        sent = _in_one_line(sent)
+        return b"data: %b\n\n" % (sent if is_asked else without_null_usage(sent))
 
     def _inspect_closely(self, event: Event) -> bytes:
         """Take note of any event, and return what to forward of it."""

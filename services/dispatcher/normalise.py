@@ -102,29 +102,33 @@ class StreamedAnswer:
         """Whether there are choices, and each has its finish reason."""
         return bool(self._choices) and all(choice.finish_reason for choice in self._choices.values())
 
-    def take(self, chunk: Continuation, data: bytes) -> bool:
-        """Whether `chunk`, which is `data`, can go on as it came but for a usage of null; if so, it is taken note of."""
+    def take(self, chunk: Continuation, data: bytes) -> bytes | None:
+        """Return the `data` to send for a chunk that is canonical here, taken note of; None if it must be looked at closely.
+
+        It is `data` itself, but for another moment than that of the first chunk, which many providers have, and for a usage of
+        null, which stays.
+        """
         choices, identity = chunk.choices, self._identity
-        if (
-            len(choices) != 1
-            or chunk.id != identity.id
-            or chunk.created != identity.created
-            or chunk.model != identity.model
-        ):
-            return False
+        if len(choices) != 1 or chunk.id != identity.id or chunk.model != identity.model:
+            return None
         choice = choices[0]
         known = self._choices.get(choice.index)
         if known is None or known.number != choice.index:
-            return False
+            return None
+        sent = data
+        if chunk.created != identity.created:
+            sent = data.replace(b'"created":%d' % chunk.created, b'"created":%d' % identity.created)
+            if sent == data or data.count(b'"created"') != 1:
+                return None
         text_bytes = known.take(choice)
         if text_bytes is None:
-            return False
+            return None
         if text_bytes:
             self.has_output = True
             self.text_bytes += text_bytes
         if choice.finish_reason is not None:
             self._last_finish = data
-        return True
+        return sent
 
     def rewrite(self, data: bytes, members: Members, *, is_changed: bool = False) -> bytes:
         """Return the `data` of the event to send for one chunk, empty if nothing; `data` itself if it is canonical.

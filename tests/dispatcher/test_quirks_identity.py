@@ -18,6 +18,22 @@ def test_q44_an_answer_has_one_id_one_moment_and_one_model() -> None:
     assert relayed(frame, ROLE, other, STOP, DONE) == ROLE + HI + STOP
 
 
+@pytest.mark.parametrize(
+    "came",
+    ['"created":2,', '"created" : 2,', '"created":2,"x":{"created":2},', '"created":2.0,', '"created":22,'],
+)
+def test_q44_a_moment_that_moves_on_is_that_of_the_first_chunk(came: str) -> None:
+    """Nothing else of the chunk is touched; many providers tell the moment of each."""
+    later = text("Hé").replace(b'"created":1,', came.encode())
+    sent = relayed(ROLE, later, STOP, STOP.replace(b'"created":1,', came.encode()), DONE)
+    goes = text("Hé").replace(
+        b'"created":1,', b'"created":1,"x":{"created":2},' if "x" in came else b'"created":1,'
+    )
+    assert read(sent) == read(ROLE + goes + STOP)
+    if came == '"created":22,':
+        assert sent == ROLE + goes + STOP
+
+
 @pytest.mark.parametrize("kind", ['"text_completion.chunk"', '"chat.completion.done"', '""', "null"])
 def test_q44_chunks_are_called_chunks(kind: str) -> None:
     """SDKs drop others without a word."""
