@@ -6,6 +6,7 @@ out as well, and ends the failover: some upstreams send empty deltas while their
 """
 
 from services.dispatcher.chat import StreamInspector, inspect_plain
+from services.dispatcher.normalise import Origin
 from services.dispatcher.upstream_error import UpstreamError
 
 HELD_BYTES_MAX = 64 * 1024
@@ -40,8 +41,8 @@ class Opening:
 class StreamedAnswer:
     """A streamed answer on its way: what it has said, and what of it is held back."""
 
-    def __init__(self, include_usage: bool) -> None:
-        self.inspector = StreamInspector(include_usage=include_usage)
+    def __init__(self, include_usage: bool, origin: Origin | None = None) -> None:
+        self.inspector = StreamInspector(include_usage=include_usage, origin=origin)
         self._opening = Opening()
         self._unread = b""
         self._has_events = False

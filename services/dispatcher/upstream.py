@@ -12,7 +12,7 @@ from typing import Protocol
 import httpx
 import msgspec
 
-from services.dispatcher.chat import PlainResult, inspect_plain, prepare
+from services.dispatcher.chat import PlainResult, inspect_plain, named, prepare
 from services.dispatcher.course import Step
 from services.dispatcher.evidence import Evidence
 from services.dispatcher.opening import StreamedAnswer
@@ -112,16 +112,17 @@ class Upstream:
         if call.is_stream:
             await self._take_stream(response, silence, sink, call, evidence)
         else:
-            await self._take_plain(response, silence, sink, evidence)
+            await self._take_plain(response, silence, sink, call, evidence)
 
     async def _take_plain(
-        self, response: httpx.Response, silence: Silence, sink: Sink, evidence: Evidence
+        self, response: httpx.Response, silence: Silence, sink: Sink, call: ChatCall, evidence: Evidence
     ) -> None:
         evidence.may_be_billed = True
         text = await _read(response, self._settings.answer_bytes_max)
         if not text:
             raise _refused(UpstreamError(kind="invalid" if text is None else "empty"))
-        result: PlainResult = inspect_plain(200, response.headers.get("content-type", ""), text)
+        content_type = response.headers.get("content-type", "")
+        result: PlainResult = inspect_plain(200, content_type, text, named(call.model))
         if result.error is not None:
             raise _refused(result.error)
         if not result.saw_output and not result.finish_reasons:
@@ -138,7 +139,7 @@ class Upstream:
         self, response: httpx.Response, silence: Silence, sink: Sink, call: ChatCall, evidence: Evidence
     ) -> None:
         evidence.may_be_billed = True
-        answer = StreamedAnswer(include_usage=call.include_usage)
+        answer = StreamedAnswer(include_usage=call.include_usage, origin=named(call.model))
         inspector = answer.inspector
         lost: httpx.TransportError | None = None
         try:
