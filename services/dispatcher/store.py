@@ -160,6 +160,13 @@ async def forgive_key(connection: Connection, key_id: str, version: int) -> bool
     return bool(status == "UPDATE 1")
 
 
+async def note_tests(connection: Connection, key_ids: list[str]) -> None:
+    """Note that these keys are tested now."""
+    await connection.execute(
+        "UPDATE dispatcher.credential SET tested_at = now() WHERE id = ANY($1::uuid[])", key_ids
+    )
+
+
 async def claim_tests(
     connection: Connection, *, refused_seconds: float, all_seconds: float, limit: int
 ) -> list[str]:
