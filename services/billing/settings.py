@@ -1,6 +1,6 @@
 """What billing is told."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -18,6 +18,10 @@ class BillingSettings(Settings, frozen=True, kw_only=True):
     lanes: Annotated[
         int,
         Meta(description="Dedicated connections that move the money of requests, in batches", ge=1, le=32),
+    ] = 1
+    nats_replicas: Annotated[
+        Literal[1, 3, 5],
+        Meta(description="Copies of what waits on JetStream's disks: 1, or 3 or 5 on a cluster of NATS"),
     ] = 1
     lease_seconds: Annotated[
         int, Meta(description="Seconds after which a silent edge loses its lease and its holds expire", ge=10)
