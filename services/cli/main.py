@@ -4,14 +4,32 @@ import logging
 
 import click
 
-from services.cli import account, channel, configuration, credit, database, key, price, process, usage, user
+from services.cli import (
+    account,
+    channel,
+    configuration,
+    credit,
+    database,
+    health,
+    key,
+    price,
+    process,
+    reseal,
+    secrets,
+    usage,
+    user,
+)  # fmt: skip
+from services.cli.doctor import command as doctor
 
 OPERATING = (
     user.user, account.account, key.key, credit.credit, channel.channel, price.price, price.model, usage.usage,
     database.audit,
 )  # fmt: skip
 RUNNING = (process.up, process.edge, process.auth, process.billing, process.dispatcher, process.simulate)
-DEPLOYING = (database.migrate, configuration.settings, configuration.nats_configuration)
+DEPLOYING = (
+    secrets.secrets, configuration.nats_configuration, configuration.settings, database.migrate,
+    reseal.reseal, doctor.doctor, health.health,
+)  # fmt: skip
 
 
 class Grouped(click.Group):

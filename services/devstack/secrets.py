@@ -10,7 +10,7 @@ from shared.contracts.call import PARTIES
 from shared.ids import base62
 
 FILE = "secrets.json"
-DATABASE_ROLES = ("auth", "billing", "dispatcher")
+SCHEMAS = ("auth", "billing", "dispatcher")  # one for each service that has a database
 
 
 class StackSecrets(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +22,11 @@ class StackSecrets(msgspec.Struct, frozen=True, kw_only=True):
     master_key: str
 
 
+def login_of(schema: str) -> str:
+    """Return the name of the login with which the service of `schema` connects to PostgreSQL."""
+    return f"{schema}_service"
+
+
 def load_or_make(data_dir: Path) -> StackSecrets:
     """Return the secrets of this data directory, made now if there are none."""
     path = data_dir / FILE
@@ -29,7 +34,7 @@ def load_or_make(data_dir: Path) -> StackSecrets:
         return msgspec.json.decode(path.read_bytes(), type=StackSecrets)
     made = StackSecrets(
         nats_passwords={party: base62(32) for party in PARTIES},
-        database_passwords={role: base62(32) for role in DATABASE_ROLES},
+        database_passwords={role: base62(32) for role in SCHEMAS},
         key_pepper=secrets.token_hex(32),
         master_key=secrets.token_hex(32),
     )

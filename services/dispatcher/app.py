@@ -9,7 +9,7 @@ from services.dispatcher.addresses import AddressPolicy
 from services.dispatcher.answering import Answering
 from services.dispatcher.channels import Channels
 from services.dispatcher.handlers import Handlers
-from services.dispatcher.sealing import Sealer
+from services.dispatcher.master_key import sealer
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.transport import AiohttpTransport
 from services.dispatcher.upstream import Upstream
@@ -22,7 +22,7 @@ from shared.service import Life, build
 
 def create_app(settings: DispatcherSettings, bus: Bus) -> Starlette:
     """Return the dispatcher as an application: it answers streams, and serves `dispatch.*` and `channel.*`."""
-    sealer = Sealer({"k1": settings.sealing_key()}, "k1")
+    sealing = sealer(settings.master_key, settings.master_key_previous)
     networks = settings.networks()
     known: list[Channels] = []
 
@@ -42,7 +42,7 @@ def create_app(settings: DispatcherSettings, bus: Bus) -> Starlette:
                 limit_per_host=settings.upstream_connections_per_host,
             )
             stack.push_async_callback(transport.aclose)
-            channels = Channels(pool, sealer, reread_seconds=settings.channels_reread_seconds)
+            channels = Channels(pool, sealing, reread_seconds=settings.channels_reread_seconds)
             known[:] = [channels]
             await channels.read()
             life.run_beside(stack, channels.run())
@@ -57,7 +57,7 @@ def create_app(settings: DispatcherSettings, bus: Bus) -> Starlette:
             )
             metrics.gauge("dispatcher_streams", "Answers being carried").set_function(lambda: callees.active)
             await bus.listen(dispatcher.CHANNEL_CHANGED, channels.on_changed)
-            await Handlers(bus, pool, sealer, channels).serve()
+            await Handlers(bus, pool, sealing, channels).serve()
             await callees.start()
             yield {}
             await callees.drain(life.patience(settings.drain_seconds))

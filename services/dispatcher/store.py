@@ -50,6 +50,17 @@ async def update_channel(connection: Connection, info: ChannelInfo, sealed_crede
     )
 
 
+async def replace_credential(connection: Connection, info: ChannelInfo, before: bytes, after: bytes) -> bool:
+    """Put `after` where `before` stands; False when a channel's credential is no longer that."""
+    status = await connection.execute(
+        "UPDATE dispatcher.channel SET sealed_credential = $3 WHERE id = $1::uuid AND sealed_credential = $2",
+        info.id,
+        before,
+        after,
+    )
+    return bool(status == "UPDATE 1")
+
+
 async def delete_channel(connection: Connection, name: str) -> bool:
     """Remove a channel; False when there is none of this name."""
     return bool(

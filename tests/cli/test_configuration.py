@@ -58,3 +58,14 @@ def test_the_bus_starts_with_the_printed_configuration(tmp_path: Path) -> None:
         text = text.replace(f"$RELAY_NATS_PASSWORD_{party.upper()}", f'"{party}"')
     with EmbeddedNats(tmp_path, text) as server:
         assert server.is_running
+
+
+def test_both_users_of_a_party_have_its_rights(tmp_path: Path) -> None:
+    """So that passwords can be changed while the old ones are good."""
+    text = run("nats-config", "--second-users", environment={}).stdout
+
+    rights = dict(re.findall(r"user: (\w+)\n.*\n(.*\n.*\n.*)\n", text))
+    for party in PARTIES:
+        assert f"password: $RELAY_NATS_PASSWORD_{party.upper()}_2\n" in text
+        assert rights[party] == rights[f"{party}_2"]
+    assert len(set(rights.values())) == len(PARTIES)
