@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from services.cli.configuration import KINDS, nats_text
+from services.cli.main import relay
 from services.cli.secrets import logins, names
 from services.devstack.schemas import SCHEMAS
 from shared import service
@@ -27,6 +28,7 @@ STOP = re.compile(r"(\d+)s")
 def test_every_variable_is_a_setting_and_none_that_is_required_is_missing(name: str) -> None:
     """Of the command that the container runs."""
     (command,) = CONTAINERS[name]["command"]
+    assert command in relay.commands
     known = {each.variable: each for each in document(settings_of(command))}
     given = {variable.removesuffix("_FILE") for variable in CONTAINERS[name]["environment"]}
 

@@ -9,6 +9,7 @@ import pytest
 from starlette.routing import Route
 
 from services.cli.configuration import KINDS, nats_text
+from services.cli.main import relay
 from services.cli.secrets import logins, names
 from services.devstack.schemas import SCHEMAS
 from services.edge.app import create_app
@@ -98,6 +99,7 @@ def test_every_variable_is_a_setting_and_none_that_is_required_is_missing(docume
             if container["name"] == "nats":
                 continue
             command = container["args"][0]
+            assert command in relay.commands
             known = {each.variable: each for each in document(settings_of(command))}
             given = {name.removesuffix("_FILE") for name in environment_of(container)}
             assert given <= set(known), (pod.name, container["name"])
@@ -352,3 +354,23 @@ def test_postgresql_by_the_operator_is_what_the_ledger_needs() -> None:
     assert spec["bootstrap"]["initdb"]["postInitSQL"] == ["ALTER ROLE relay CREATEROLE"]
     assert spec["enableSuperuserAccess"] is False
     assert 15 <= int(spec["imageName"].rpartition(":")[2]) <= 18
+
+
+def test_postgresql_has_a_connection_for_every_replica() -> None:
+    """At the most that the autoscalers allow, with one more of each during a rollout."""
+    (cluster,) = read(DEPLOY / "components/postgres-cluster/postgres.yaml")
+    at_most = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
+    default = {name: {f.name: f.default for f in msgspec.structs.fields(KINDS[name])} for name in SCHEMAS}
+    each = {
+        "auth": 2 * default["auth"]["database_pool_size"],  # for look-ups, and as many for changes
+        "billing": default["billing"]["database_pool_size"]
+        + default["billing"]["lanes"]
+        + 1,  # and the outbox
+        "dispatcher": default["dispatcher"]["database_pool_size"],
+    }
+    replicas = {
+        name: find(RENDERED["production"], "HorizontalPodAutoscaler", name)["spec"]["maxReplicas"]
+        for name in SCHEMAS
+    }
+
+    assert sum(each[name] * (replicas[name] + 1) for name in SCHEMAS) <= 0.9 * at_most
