@@ -10,7 +10,7 @@ from services.cli.answer import Answer, show
 from services.cli.session import expected_errors
 from services.devstack.secrets import SCHEMAS, login_of
 from shared.contracts.call import PARTIES
-from shared.contracts.nats_config import ROUTE
+from shared.contracts.nats_config import ROUTE, SECOND
 from shared.ids import base62
 
 KEYS = ("key_pepper", "master_key")  # in hexadecimal; the others are passwords
@@ -71,7 +71,10 @@ def make(directory: Path, database: str) -> Made:
 
 def names() -> tuple[str, ...]:
     """Return the name of every secret that is made at random; the URLs of databases follow from them."""
-    buses = (f"nats_password_{user}" for user in (*PARTIES, ROUTE))
+    seconds = (
+        party + SECOND for party in PARTIES
+    )  # so that one set of passwords can be changed while the other is in use
+    buses = (f"nats_password_{user}" for user in (*PARTIES, *seconds, ROUTE))
     databases = (f"database_password{suffix}" for suffix in logins())
     return (*buses, *databases, *KEYS)
 

@@ -13,6 +13,7 @@ from services.cli.secrets import logins, names
 from services.devstack.schemas import SCHEMAS
 from shared import service
 from shared.contracts.call import PARTIES
+from shared.contracts.nats_config import SECOND
 from shared.settings import document
 from tests.deploy.rendering import DEPLOY
 from tests.deploy.workloads import SERVICES, settings_of
@@ -21,6 +22,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 CONTAINERS: dict[str, Any] = COMPOSE["services"]
 OURS = (*SERVICES, "migrate", "operator")
 MARGIN_SECONDS = 10
+AGAIN = "write it anew: relay nats-config --second-users > deploy/nats.conf"
 STOP = re.compile(r"(\d+)s")
 
 
@@ -36,16 +38,17 @@ def test_every_variable_is_a_setting_and_none_that_is_required_is_missing(name: 
     if name in SERVICES:
         required = {each.variable for each in known.values() if each.default is None}
         assert required | {"RELAY_NATS_URL", "RELAY_NATS_USER", "RELAY_NATS_PASSWORD"} <= given
-        assert CONTAINERS[name]["environment"]["RELAY_NATS_USER"] == name == command
+        assert command == name
+        assert CONTAINERS[name]["environment"]["RELAY_NATS_USER"] == f"{name}${{RELAY_NATS_SET:-}}"
 
 
 @pytest.mark.parametrize("name", list(CONTAINERS))
 def test_a_container_reads_the_secrets_that_it_is_given_and_no_others(name: str) -> None:
     """From files, and none of them has a default."""
     container = CONTAINERS[name]
-    files = {value for key, value in container["environment"].items() if key.endswith("_FILE")} if name != "nats" else {
-        f"/run/secrets/nats_password_{party}" for party in PARTIES
-    }  # fmt: skip
+    files = {value for key, value in container.get("environment", {}).items() if key.endswith("_FILE")}
+    if name == "nats":
+        files = {f"/run/secrets/nats_password_{party}{which}" for party in PARTIES for which in ("", SECOND)}
 
     assert files == {f"/run/secrets/{secret}" for secret in container.get("secrets", ())}
     secret_settings = {each.variable for kind in KINDS.values() for each in document(kind) if each.is_secret}
@@ -55,10 +58,11 @@ def test_a_container_reads_the_secrets_that_it_is_given_and_no_others(name: str)
 def test_secrets_are_the_files_that_relay_secrets_makes() -> None:
     """Each under its own name."""
     made = {*names(), *(f"database_url{suffix}" for suffix in logins())}
+    chosen = {f"nats_password_of_{name}": f"nats_password_{name}${{RELAY_NATS_SET:-}}" for name in SERVICES}
 
-    assert set(COMPOSE["secrets"]) <= made
+    assert set(COMPOSE["secrets"]) <= made | set(chosen)
     for name, secret in COMPOSE["secrets"].items():
-        assert secret == {"file": f"${{RELAY_SECRETS:-./secrets}}/{name}"}
+        assert secret == {"file": f"${{RELAY_SECRETS:-./secrets}}/{chosen.get(name, name)}"}
 
 
 def test_each_service_is_given_its_own_secrets_alone() -> None:
@@ -66,7 +70,7 @@ def test_each_service_is_given_its_own_secrets_alone() -> None:
     own = {"edge": set(), "auth": {"key_pepper"}, "billing": set(), "dispatcher": {"master_key"}}
     for name in SERVICES:
         database = {f"database_url_{name}"} if name in SCHEMAS else set()
-        assert set(CONTAINERS[name]["secrets"]) == {f"nats_password_{name}"} | database | own[name]
+        assert set(CONTAINERS[name]["secrets"]) == {f"nats_password_of_{name}"} | database | own[name]
 
 
 def test_only_the_dispatcher_reaches_outside_and_only_the_edge_is_reached() -> None:
@@ -126,7 +130,7 @@ def test_streams_may_end_before_a_container_is_killed(name: str) -> None:
 
 def test_the_bus_has_the_configuration_of_the_contracts() -> None:
     """The file is what the command prints."""
-    assert (DEPLOY / "nats.conf").read_text() == nats_text(), "relay nats-config > deploy/nats.conf"
+    assert (DEPLOY / "nats.conf").read_text() == nats_text(second_users=True), AGAIN
     assert COMPOSE["configs"]["nats"] == {"file": "nats.conf"}
 
 

@@ -17,9 +17,9 @@ from services.edge.settings import EdgeSettings
 from shared import service
 from shared.bus import Bus, callees
 from shared.contracts.call import PARTIES
-from shared.contracts.nats_config import ROUTE
+from shared.contracts.nats_config import ROUTE, SECOND
 from shared.settings import document, load
-from tests.deploy.rendering import BASE, DEPLOY, PRODUCTION, Document, read, render
+from tests.deploy.rendering import BASE, DEPLOY, PRODUCTION, Document, merged, read, render
 from tests.deploy.workloads import SERVICES, Pod, bytes_of, environment_of, find, pods, settings_of
 
 VERSIONS = ("1.30", "1.33", "1.37")  # of Kubernetes; the first is the oldest that docs/operations.md allows
@@ -27,6 +27,8 @@ OUTSIDE = {"HTTPRoute", "Cluster"}  # kinds of custom resources, whose schemas t
 PRIVATE = {"/healthz", "/readyz", "/metrics"}  # for whoever runs a service, not for its users
 MARGIN_SECONDS = 15
 RENDERED = {"base": render(BASE), "production": render(PRODUCTION)}
+CONFIGURATION = nats_text(cluster=True, second_users=True)
+AGAIN = "write it anew: relay nats-config --cluster --second-users > deploy/base/nats.conf"
 ROOT = DEPLOY.parent
 
 
@@ -260,9 +262,7 @@ def test_the_bus_has_the_configuration_of_the_contracts(documents: list[Document
     config = next(each for each in documents if each["kind"] == "ConfigMap")
     servers = find(documents, "StatefulSet", "nats")["spec"]["replicas"]
 
-    assert config["data"]["nats.conf"] == nats_text(cluster=True), (
-        "relay nats-config --cluster > deploy/base/nats.conf"
-    )
+    assert config["data"]["nats.conf"] == CONFIGURATION, AGAIN
     assert servers == 3
     assert environment_of(service_pods(documents)["billing"].main)["RELAY_NATS_REPLICAS"] == str(servers)
     assert len(environment_of(service_pods(documents)["edge"].main)["RELAY_NATS_URL"].split(",")) == servers
@@ -273,17 +273,36 @@ def test_the_bus_knows_a_password_for_each_party(documents: list[Document]) -> N
     (pod,) = [each for each in pods(documents) if each.name == "nats"]
     given = environment_of(pod.main)
 
-    for user in (*PARTIES, ROUTE):
+    for user in (*PARTIES, *(party + SECOND for party in PARTIES), ROUTE):
         assert f"'key': 'nats_password_{user}'" in given[f"RELAY_NATS_PASSWORD_{user.upper()}"]
-    assert set(re.findall(r"\$(RELAY_[A-Z_]+)", nats_text(cluster=True))) <= set(given)
+    assert set(re.findall(r"\$(RELAY_[A-Z0-9_]+)", CONFIGURATION)) <= set(given)
     for name, service_pod in service_pods(documents).items():
         assert environment_of(service_pod.main)["RELAY_NATS_USER"] == name
         assert name in PARTIES
 
 
+def test_the_second_users_are_the_same_services_with_other_passwords() -> None:
+    """Nothing else changes: each is still given its own secrets, at the same places."""
+    folder = DEPLOY / "components/second-users"
+    changes = {
+        change["metadata"]["name"]: change for path in folder.glob("[!k]*.yaml") for change in read(path)
+    }
+
+    assert set(changes) == set(SERVICES)
+    for name, before in service_pods(RENDERED["base"]).items():
+        after = merged(before.spec, changes[name]["spec"]["template"]["spec"])
+        (container,) = after["containers"]
+        others = environment_of(before.main) | {"RELAY_NATS_USER": name + SECOND}
+        items = {each["path"]: each["key"] for each in before.spec["volumes"][0]["secret"]["items"]}
+        assert environment_of(container) == others
+        assert {each["path"]: each["key"] for each in after["volumes"][0]["secret"]["items"]} == items | {
+            "nats_password": f"nats_password_{name}{SECOND}"
+        }
+
+
 def test_the_bus_leaves_and_keeps_as_its_configuration_says(documents: list[Document]) -> None:
     """Time for its lame duck mode, and room on its disk."""
-    text = nats_text(cluster=True)
+    text = CONFIGURATION
     lame_duck = int(re.findall(r'lame_duck_duration: "(\d+)s"', text)[0])
     stored_gb = int(re.findall(r"max_file_store: (\d+)GB", text)[0])
     (pod,) = [each for each in pods(documents) if each.name == "nats"]
