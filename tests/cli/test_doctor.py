@@ -27,6 +27,7 @@ from services.devstack.nats import EmbeddedNats
 from services.devstack.postgres import EmbeddedPostgres
 from services.devstack.schemas import migrate_all
 from services.devstack.secrets import SCHEMAS
+from services.devstack.settings import STACK_FILE, StackFile
 from shared.bus import Link, Worker
 from shared.contracts import billing
 from shared.contracts.call import PARTIES
@@ -218,6 +219,23 @@ def test_what_is_not_told_is_not_checked(relay: Relay) -> None:
     assert "Not checked: the master key (RELAY_MASTER_KEY);" in result.stdout
     assert "the login of billing (RELAY_DATABASE_URL_BILLING)" in result.stdout
     assert "NATS and the services (RELAY_NATS_URL)" in result.stdout
+
+
+def test_the_local_stack_is_checked_when_nothing_is_named(relay: Relay, tmp_path: Path) -> None:
+    """From the file that the stack writes."""
+    noted = StackFile(
+        nats_url=relay.nats_url,
+        nats_user="operator",
+        nats_password=relay.passwords["operator"],
+        database_url=relay.database_url,
+    )
+    (tmp_path / STACK_FILE).write_bytes(msgspec.json.encode(noted))
+
+    result = run("doctor", environment={"RELAY_DATA_DIR": str(tmp_path)})
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "the ledger" in result.stdout
+    assert "the services" in result.stdout
 
 
 def test_without_a_deployment_it_says_what_to_set() -> None:

@@ -42,9 +42,11 @@ async def doctor(no_audit: bool) -> Answer:
 
 def _named(settings: DeploymentSettings) -> DeploymentSettings:
     """Return the settings, with those of the local stack where they name neither NATS nor PostgreSQL."""
-    if settings.nats_url or settings.database_url.reveal() or settings.database_urls or settings.edge_url:
+    if settings.nats_url or settings.database_url.reveal() or settings.database_urls:
         return settings
     local = local_stack()
+    if local is None and settings.edge_url:
+        return settings
     if local is None:
         raise click.ClickException(
             "No deployment is named. Set RELAY_NATS_URL and RELAY_DATABASE_URL, or start Relay here with `relay up`."
