@@ -47,7 +47,7 @@ def create_app(settings: BillingSettings, bus: Bus) -> Starlette:
             handlers = Handlers(bus, pool, lanes, settings, committed=publisher.wake)
             await handlers.serve()
             await AccountHandlers(bus, pool, settings).serve()
-            life.run_beside(stack, Spill(bus, handlers, metrics).run())
+            life.run_beside(stack, Spill(bus, handlers, metrics, replicas=settings.nats_replicas).run())
             await bus.control.flush()  # ready means heard
             async with AsyncExitStack() as serving:  # the reaper ends before renewals do
                 life.run_beside(serving, Reaper(bus, pool, settings, expired=publisher.wake).run())
