@@ -11,9 +11,9 @@ import logging
 import random
 
 import msgspec
-from prometheus_client import Counter
 
 from services.dispatcher.channels import Channels
+from services.dispatcher.measures import Measures
 from services.dispatcher.routing import order
 from services.dispatcher.upstream import AttemptFailed, Evidence, Upstream
 from shared.bus import Attempt, Bus
@@ -49,9 +49,7 @@ class Answering:
         self._channels = channels
         self._upstream = upstream
         self._aborting: set[asyncio.Task[None]] = set()
-        self._attempts: Counter = metrics.counter(
-            "dispatcher_attempts_total", "Upstream attempts by how they ended", "result"
-        )
+        self._measures = Measures(metrics)
 
     async def serve(self, attempt: Attempt) -> None:
         """Answer one call, whatever happens: END, the settlement and FIN always follow."""
@@ -105,7 +103,7 @@ class Answering:
         except (
             Exception
         ):  # the handler boundary of streams: END must follow, and the caller must hear that it failed
-            log.exception("an answer failed", extra={"request_id": attempt.request_id})
+            log.exception("an answer failed", extra={"request_id": _request_id(attempt)})
             evidence.outcome = "platform_failed"
             return Internal("internal_error")
         finally:
@@ -130,24 +128,30 @@ class Answering:
         failures: list[AttemptFailed] = []
         for route in routes:
             evidence.begin(route)
+            began_at = asyncio.get_running_loop().time()
+            result = "cancelled"
             try:
                 await self._upstream.answer(route, attempt, call, body, evidence)
             except AttemptFailed as failed:
-                self._attempts.labels(result=failed.kind).inc()
+                result = failed.kind
                 failures.append(failed)
                 evidence.may_be_billed = any(each.may_be_billed for each in failures)
                 log.info(
                     "a channel could not answer",
-                    extra={"request_id": attempt.request_id, "channel": route.name, "fault": failed.kind},
+                    extra={"request_id": _request_id(attempt), "channel": route.name, "fault": failed.kind},
                 )
                 if failed.is_final:
                     break
             except RelayError:
-                self._attempts.labels(result="broken").inc()
+                result = "broken"
                 raise
             else:
-                self._attempts.labels(result="completed").inc()
+                result = "completed"
                 return
+            finally:
+                committed_at = evidence.committed_at
+                first_output_seconds = None if committed_at is None else committed_at - began_at
+                self._measures.attempt(route.name, result, first_output_seconds)
         raise _for_client(failures)
 
 

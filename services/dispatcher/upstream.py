@@ -44,6 +44,7 @@ class Evidence:
         self.is_accepted = False  # the upstream took the request: a good answer has begun
         self.may_be_billed = False  # some attempt, maybe an earlier one, can have cost money upstream
         self.is_committed = False  # the head of the answer has gone to the client
+        self.committed_at: float | None = None  # when it went, on the loop's clock
         self.usage: Usage | None = None
         self.text_bytes = 0
         self.outcome: billing.Outcome = "upstream_failed"
@@ -225,6 +226,7 @@ class Upstream:
         self, attempt: Attempt, evidence: Evidence, content_type: str, body_bytes: int | None
     ) -> None:
         evidence.is_committed = True
+        evidence.committed_at = asyncio.get_running_loop().time()
         await attempt.send_head(_encode(AnswerHead(content_type=content_type, body_bytes=body_bytes)))
 
     def _error_inside(self, evidence: Evidence, error: UpstreamError) -> Exception:

@@ -18,9 +18,9 @@ from services.edge.models import Models, ModelsEndpoint
 from services.edge.principals import Principals
 from services.edge.relay import Relay
 from services.edge.settings import EdgeSettings
+from services.edge.visits import Visit, Visits
 from shared.bus import Bus, Callers
 from shared.errors import Internal, MethodNotAllowed, NotFound, RelayError, Unavailable
-from shared.ids import uuid7
 from shared.metrics import Metrics
 from shared.service import Life, build
 
@@ -46,6 +46,7 @@ def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
     # A broken answer is left unfinished on purpose, and counted; the server need not call it an error.
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.getMessage() != _UNFINISHED)
     chat, models = Mounted(), Mounted()
+    visits = Visits(access_log=settings.access_log)
     admission = Admission(requests_max=settings.streams_max, body_bytes_max=settings.body_memory_bytes)
 
     @asynccontextmanager
@@ -62,24 +63,26 @@ def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
             await relay.lease.begin()
             for work in (relay.lease.run(), _cut_when_drained(life, relay, settings.drain_seconds)):
                 life.run_beside(stack, work)
-            metrics.gauge("edge_streams", "Requests being answered").set_function(lambda: relay.running)
-            metrics.gauge("edge_lost_peers", "Dispatchers lost with running streams").set_function(
-                lambda: callers.lost_peers_total
-            )
-            metrics.gauge("edge_body_bytes", "Bytes of the bodies of running requests").set_function(
-                lambda: admission.body_bytes
-            )
-            chat.app = ChatEndpoint(relay, principals, admission, settings, metrics)
-            models.app = ModelsEndpoint(known, principals, settings.default_language)
+            for measured in (visits, callers, principals, relay.lease):
+                measured.measure(metrics)
+            _measure(metrics, relay, admission)
+            chat.app = ChatEndpoint(relay, principals, admission, settings, visits)
+            models.app = ModelsEndpoint(known, principals, settings.default_language, visits)
             yield {}
             await relay.finish(life.patience(settings.drain_seconds))
 
+    def answered(request: Request, error: RelayError) -> Response:
+        visit = Visit("other")
+        response = _error_response(settings, request, error, visit)
+        visits.end(visit)
+        return response
+
     async def on_http_error(request: Request, error: Exception) -> Response:
-        return _error_response(settings, request, _translated(request, error))
+        return answered(request, _translated(request, error))
 
     async def on_fault(request: Request, error: Exception) -> Response:
         # The edge's last resort: Starlette logs the exception; the client learns only that it was ours.
-        return _error_response(settings, request, Internal("internal_error"))
+        return answered(request, Internal("internal_error"))
 
     return build(
         bus,
@@ -110,12 +113,23 @@ def _translated(request: Request, error: Exception) -> RelayError:
     return Internal("internal_error")
 
 
-def _error_response(settings: EdgeSettings, request: Request, error: RelayError) -> Response:
+def _error_response(settings: EdgeSettings, request: Request, error: RelayError, visit: Visit) -> Response:
     language = language_in(request.scope, settings.default_language)
-    status, headers, body = render(error, language=language, request_id=str(uuid7()))
-    response = Response(body, status)
+    visit.failed("refused", error)
+    visit.status, headers, body = render(error, language=language, request_id=str(visit.request_id))
+    response = Response(body, visit.status)
     response.raw_headers = list(headers)
     return response
+
+
+def _measure(metrics: Metrics, relay: Relay, admission: Admission) -> None:
+    for name, help_text, value in (
+        ("streams", "Requests being answered", lambda: relay.running),
+        ("requests", "Requests being read or answered", lambda: admission.requests),
+        ("body_bytes", "Bytes of the bodies of running requests", lambda: admission.body_bytes),
+        ("endings", "Holds that are still to be seen to their end", lambda: relay.ending),
+    ):
+        metrics.gauge(f"edge_{name}", help_text).set_function(value)
 
 
 async def _cut_when_drained(life: Life, relay: Relay, drain_seconds: float) -> None:

@@ -103,6 +103,11 @@ class Relay:
         """How many answers are under way."""
         return len(self._exchanges)
 
+    @property
+    def ending(self) -> int:
+        """How many holds are still to be seen to their end."""
+        return len(self._endings)
+
     async def open(
         self,
         request_id: UUID,

@@ -1,7 +1,7 @@
 """The edge's end of the streams: open a call, read its answer, learn how it was settled."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 
 import msgspec
 
@@ -9,12 +9,14 @@ from shared.bus.bus import Bus
 from shared.bus.endpoint import Endpoint, unix_ms
 from shared.contracts import dispatcher
 from shared.errors import Unavailable
+from shared.metrics import Metrics
 from shared.stream.actions import (
     CallerAction,
     Closed,
     Confirmed,
     Ended,
     Failed,
+    Failure,
     Opened,
     Received,
     Send,
@@ -23,7 +25,7 @@ from shared.stream.actions import (
 )
 from shared.stream.caller import Call, CallerStream
 from shared.stream.flow import window_bytes
-from shared.stream.frames import Frame
+from shared.stream.frames import Frame, FrameType
 
 REOPEN_SHARE = (
     0.1  # further attempts are at most this share of the calls, so that a slow moment does not become a storm
@@ -80,6 +82,11 @@ class Answer:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def settle(self, word: Confirmed | Unconfirmed) -> None:
+        """Say how the call was settled. Who waits for it may have been cancelled, and the future with it."""
+        if not self.settlement.done():
+            self.settlement.set_result(word)
+
 
 class Callers(Endpoint):
     """All calls of this process."""
@@ -94,12 +101,24 @@ class Callers(Endpoint):
         )
         self._answers: dict[str, Answer] = {}
         self._reopens = REOPEN_BURST
+        self._ends: Counter[str] = Counter()
         self.now = self._now
 
     @property
     def active(self) -> int:
         """How many calls have not ended, their settlement included."""
         return len(self._answers)
+
+    def measure(self, metrics: Metrics) -> None:
+        """Show in `metrics` what happens on these streams, and how answers end."""
+        super().measure(metrics)
+        results = ("ended", *(reason.value for reason in Failure))
+        metrics.totals(
+            "stream_ends_total",
+            "Answers by how they ended between dispatcher and edge: ended, or why there is none",
+            ("result",),
+            lambda: {(result,): self._ends[result] for result in results},
+        )
 
     async def open(
         self, *, request_id: str, head: bytes, body: bytes, deadline_seconds: float, first_attempt: int = 1
@@ -141,15 +160,16 @@ class Callers(Endpoint):
             match action:
                 case Send():
                     await self._send(answer, action)
-                case Started() | Received() | Ended() | Failed():
+                case Started() | Received():
+                    answer.push(action)
+                case Ended() | Failed():
+                    self._ends["ended" if isinstance(action, Ended) else action.reason.value] += 1
                     answer.push(action)
                 case Opened():
                     answer.callee = action.peer
                     self._peers.attach(action.peer, answer.request_id, self.now())
                 case Confirmed() | Unconfirmed():
-                    # Who waits for it may have been cancelled, and the future with it.
-                    if not answer.settlement.done():
-                        answer.settlement.set_result(action)
+                    answer.settle(action)
                 case Closed():
                     self._drop(answer)
 
@@ -189,10 +209,12 @@ class Callers(Endpoint):
             await self.perform(answer, answer.machine.reconnected(now))
 
     async def _send(self, answer: Answer, action: Send) -> None:
+        self.repairs_total += action.is_repair
         if action.peer is not None:
             await self.send(action.peer, answer.request_id, action.frame)
             return
         reply = dispatcher.TO_CALLER.subject(self.id, answer.request_id)
+        self.sent[FrameType.OPEN] += 1
         try:
             await self._link.publish(dispatcher.OPEN.subject(), action.frame, reply=reply)
         except Unavailable:

@@ -13,7 +13,8 @@ What it adds to nats-py 2.16 and why:
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import msgspec
 from nats import errors as nats_errors
@@ -24,6 +25,7 @@ from shared.bus.client import FLUSH_SECONDS, CoalescingClient
 from shared.contracts.call import INBOX_PREFIX
 from shared.errors import Internal, RelayError, Unavailable
 from shared.ids import process_id
+from shared.metrics import Metrics
 
 MESSAGE_BYTES_MAX = 768 * 1024  # below the server's default of 1 MiB, with room for a frame's head
 PING_SECONDS = 5
@@ -62,11 +64,22 @@ class Link:
         self._is_open = False
         self.closed = asyncio.Event()  # set when the connection ends for good and we did not end it
         self.errors_total = 0
+        self.reconnects_total = 0
 
     @property
     def is_connected(self) -> bool:
         """True while messages can be sent."""
         return bool(self._client.is_connected)
+
+    @property
+    def traffic(self) -> dict[str, int]:
+        """Messages and bytes since the start, as nats-py counts them: `in_msgs`, `out_msgs`, `in_bytes`, `out_bytes`."""
+        return self._client.stats
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that were published and wait for the socket."""
+        return int(self._client.pending_data_size)
 
     async def open(self) -> None:
         """Connect and listen on the inbox. Raises: Unavailable when no server lets us in; it may then be called again."""
@@ -237,9 +250,50 @@ class Link:
             self.closed.set()
 
     async def _on_reconnected(self) -> None:
+        self.reconnects_total += 1
         log.info("the bus connection %s is back", self._name)
         for callback in self._reconnected:
             await callback()
+
+
+def measure_links(metrics: Metrics, links: Mapping[str, Link]) -> None:
+    """Show connections in `metrics`, each under its name."""
+    label = ("connection",)
+    metrics.gauges(
+        "bus_connected",
+        "Whether the connection to NATS can send: 1 or 0",
+        label,
+        lambda: {(name,): float(link.is_connected) for name, link in links.items()},
+    )
+    metrics.gauges(
+        "bus_pending_bytes",
+        "Bytes published that wait for the socket",
+        label,
+        lambda: {(name,): link.pending_bytes for name, link in links.items()},
+    )
+    metrics.totals(
+        "bus_reconnects_total",
+        "Times the connection was lost and made again",
+        label,
+        lambda: {(name,): link.reconnects_total for name, link in links.items()},
+    )
+    metrics.totals(
+        "bus_errors_total",
+        "Errors of the connection, and of callbacks that it runs",
+        label,
+        lambda: {(name,): link.errors_total for name, link in links.items()},
+    )
+    for what, unit in (("msgs", "messages"), ("bytes", "bytes")):
+        read = partial(_traffic, links, what)
+        metrics.totals(
+            f"bus_{unit}_total", f"{unit.capitalize()} on the connection", (*label, "direction"), read
+        )
+
+
+def _traffic(links: Mapping[str, Link], what: str) -> dict[tuple[str, ...], float]:
+    return {
+        (name, way): link.traffic[f"{way}_{what}"] for name, link in links.items() for way in ("in", "out")
+    }
 
 
 def _expire(future: asyncio.Future[Message]) -> None:

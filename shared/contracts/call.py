@@ -140,6 +140,7 @@ class WorkQueue(Generic[M]):
         self.stream_subject = f"$JS.API.STREAM.CREATE.{stream}"
         self.consumer_subject = f"$JS.API.CONSUMER.CREATE.{stream}.{owner}"
         self.next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{owner}"
+        self.info_subject = f"$JS.API.CONSUMER.INFO.{stream}.{owner}"
 
     def publishes(self, party: str) -> set[str]:
         """Return what this contract lets `party` publish: messages, or the owner's requests and words to JetStream."""
@@ -148,7 +149,8 @@ class WorkQueue(Generic[M]):
             return sent
         # A message is acknowledged on the first of these; the second is the form that names domain and account as well (ADR-15).
         acknowledged = {f"$JS.ACK.{self.stream}.{self.owner}.>", f"$JS.ACK.*.*.{self.stream}.{self.owner}.>"}
-        return sent | acknowledged | {self.stream_subject, self.consumer_subject, self.next_subject}
+        asked = {self.stream_subject, self.consumer_subject, self.next_subject, self.info_subject}
+        return sent | acknowledged | asked
 
     def subscribes(self, party: str) -> set[str]:
         """Return what this contract lets `party` hear: nothing, since JetStream answers to an inbox."""

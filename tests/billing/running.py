@@ -38,7 +38,7 @@ def lane_on(url: str) -> Lane:
 
 
 @asynccontextmanager
-async def running(database_url: str, nats_url: str, **other: float) -> AsyncIterator[Starlette]:
+async def running(database_url: str, nats_url: str, **other: object) -> AsyncIterator[Starlette]:
     """Run one replica of billing through its lifespan; `other` are its settings.
 
     Its leases are short and have no grace, and it drains for a while.
