@@ -50,6 +50,30 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "本次请求最多需要 {needed_usd} 美元，可用余额为 {available_usd} 美元。"
         "将“max_tokens”设为不超过 {affordable_output_tokens} 即可处理。",
     ),
+    "spend_day_reached": (
+        "Of the {limit_usd} USD that this {scope} may spend in a day (UTC) {left_usd} are left, and this request may cost up to "
+        "{needed_usd} USD.",
+        "该 {scope} 每日（UTC）消费上限为 {limit_usd} 美元，尚余 {left_usd} 美元，而本次请求最多需要 {needed_usd} 美元。",
+    ),
+    "spend_month_reached": (
+        "Of the {limit_usd} USD that this {scope} may spend in a month (UTC) {left_usd} are left, and this request may cost up to "
+        "{needed_usd} USD.",
+        "该 {scope} 每月（UTC）消费上限为 {limit_usd} 美元，尚余 {left_usd} 美元，而本次请求最多需要 {needed_usd} 美元。",
+    ),
+    "spend_total_reached": (
+        "Of the {limit_usd} USD that this {scope} may spend in all {left_usd} are left, and this request may cost up to "
+        "{needed_usd} USD.",
+        "该 {scope} 总消费上限为 {limit_usd} 美元，尚余 {left_usd} 美元，而本次请求最多需要 {needed_usd} 美元。",
+    ),
+    "balance_used_up": (
+        "The balance is used up: the answer was ended here, and what came until now was charged. Top up to get longer answers.",
+        "余额已用完：回答在此结束，已输出部分已计费。请充值以获取更长的回答。",
+    ),
+    "balance_held_by_others": (
+        "What is left of the balance is held by your other requests that are still running: the answer was ended here, and what "
+        "came until now was charged.",
+        "余额正被您其他仍在进行的请求占用：回答在此结束，已输出部分已计费。",
+    ),
     # 403
     "model_not_allowed": (
         "This API key may not use the model '{model}'.",
@@ -93,6 +117,28 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "balance_held": (
         "The balance is held by requests that are still running. Try again when one has ended.",
         "余额正被仍在进行的请求占用，请稍后重试。",
+    ),
+    "spend_limit_held": (
+        "What the spending limit of this {scope} leaves is held by requests that are still running. Try again when one has ended.",
+        "该 {scope} 的消费限额余量正被仍在进行的请求占用，请稍后重试。",
+    ),
+    "requests_per_minute_exceeded": (
+        "The limit of {limit} requests per minute for this {scope} is reached. Try again in {retry_seconds} s.",
+        "该 {scope} 已达到每分钟 {limit} 次请求的上限，请在 {retry_seconds} 秒后重试。",
+    ),
+    "tokens_per_minute_exceeded": (
+        "The limit of {limit} tokens per minute for this {scope} is reached; this request may use up to {needed}. "
+        "Try again in {retry_seconds} s.",
+        "该 {scope} 已达到每分钟 {limit} 个令牌的上限；本次请求最多使用 {needed} 个。请在 {retry_seconds} 秒后重试。",
+    ),
+    "concurrent_requests_exceeded": (
+        "The limit of {limit} requests at the same time for this {scope} is reached. Try again when one has ended.",
+        "该 {scope} 已达到同时 {limit} 个请求的上限，请在某个请求结束后重试。",
+    ),
+    "request_exceeds_limit": (
+        "This request may use up to {needed} tokens, more than the limit of {limit} per minute for this {scope} ever allows. "
+        "Shorten it or lower 'max_tokens'.",
+        "本次请求最多使用 {needed} 个令牌，超过该 {scope} 每分钟 {limit} 个的上限。请缩短请求或减小“max_tokens”。",
     ),
     # 500
     "internal_error": (
@@ -145,8 +191,45 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "The request ran longer than the limit of {limit_seconds} seconds.",
         "请求运行时间超过 {limit_seconds} 秒的上限。",
     ),
+    # the rules of charges, for receipts
+    "rule_c1": ("Complete; charged for what the provider reported.", "完整应答；按上游报告的用量计费。"),
+    "rule_c2": (
+        "Complete, but the provider reported no usage; charged for what was counted here, at most what was held.",
+        "完整应答，但上游未报告用量；按本地统计计费，不超过预留金额。",
+    ),
+    "rule_c3": (
+        "Complete; the provider reported that nothing was used. Free.",
+        "完整应答；上游报告用量为零，不计费。",
+    ),
+    "rule_c4": (
+        "Complete, but what the provider reported cannot be right; charged within what was held.",
+        "完整应答，但上游报告的用量不可信；在预留金额内计费。",
+    ),
+    "rule_c5": ("No provider took the request. Free.", "上游均未接受请求，不计费。"),
+    "rule_c6": (
+        "The client left before the end; by the policy of the provider, charged for what is known to be used, or free.",
+        "客户端提前断开；按上游策略，对已知用量计费或不计费。",
+    ),
+    "rule_c7": ("The provider broke off. Free.", "上游中断，不计费。"),
+    "rule_c8": ("Relay broke off. Free.", "Relay 中断，不计费。"),
+    "rule_c9": ("Nobody could say how it ended. Free.", "无法得知结果，不计费。"),
+    "rule_c10": (
+        "The wallet could not pay for more, so the answer was ended; charged for what came until then.",
+        "余额不足以继续，回答被终止；按已输出部分计费。",
+    ),
     # operators
     "migration_refused": ("The database cannot be migrated: {problem}.", "无法迁移数据库：{problem}。"),
+    "codes_not_set_up": (
+        "There are no codes here: set RELAY_CODE_PEPPER for billing.",
+        "尚未启用兑换码：请为 billing 设置 RELAY_CODE_PEPPER。",
+    ),
+    "code_unknown": (
+        "There is no such code. Check that it was entered whole.",
+        "兑换码不存在，请确认输入完整。",
+    ),
+    "code_claimed": ("The code was used by another account.", "兑换码已被其他账户使用。"),
+    "code_expired": ("The code has expired.", "兑换码已过期。"),
+    "code_revoked": ("The code is no longer valid.", "兑换码已失效。"),
     "already_exists": ("A {what} named '{name}' exists already.", "名为“{name}”的{what}已存在。"),
     "idempotency_key_in_use": (
         "The request {id} with this 'Idempotency-Key' is running or was answered; it is not run again, and its answer is not kept.",

@@ -24,7 +24,7 @@ DASH = "– "
 def test_every_test_that_is_named_exists() -> None:
     """By its file, class and function; a parametrised one by its base name."""
     nodes = NODE.findall(PAGE)
-    missing = sorted({node for node in nodes if not _exists(node)})
+    missing = sorted({node for node in nodes if not exists(node)})
 
     assert len(nodes) > len(FAULTS)
     assert missing == [], "name the test as it is called"
@@ -77,7 +77,8 @@ def _not_covered() -> set[str]:
     return set(NUMBER.findall(_section("Not covered")))
 
 
-def _exists(node: str) -> bool:
+def exists(node: str) -> bool:
+    """Return whether a test is there: `path::function`, or `path::Class::function`."""
     path, _, name = node.partition("::")
     return (ROOT / path).is_file() and name in _names(path)
 

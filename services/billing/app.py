@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
 
+from services.billing.account_handlers import AccountHandlers
 from services.billing.auditor import Auditor
 from services.billing.handlers import Handlers
 from services.billing.lane import Lane
@@ -55,6 +56,7 @@ def create_app(settings: BillingSettings, bus: Bus) -> Starlette:
             life.run_beside(stack, publisher.run())
             handlers = Handlers(bus, pool, lanes, settings, committed=publisher.wake)
             await handlers.serve()
+            await AccountHandlers(bus, pool, settings).serve()
             spill = Spill(bus, handlers, metrics)
             auditor = Auditor(settings, leads=lambda: publisher.is_leading, metrics=metrics)
             for work in (spill.run(), Watch(pool, spill, metrics).run(), auditor.run()):

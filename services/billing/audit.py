@@ -11,12 +11,13 @@ of hot accounts alive.
 import asyncpg
 import msgspec
 
-from services.billing.pricing import Price, Units, cost_nano_usd
+from services.billing.pricing import Price, Tier, Units, cost_nano_usd
 from shared.db import Connection
 
 ROWS_SHOWN = 20
 GRACE_SECONDS = 120
 _PREFETCH_ROWS = 1000
+_decode_tiers = msgspec.json.Decoder(tuple[Tier, ...]).decode
 
 
 class Invariant(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,6 +215,35 @@ INVARIANTS = (
             GROUP BY subject, request_id, is_late, transfer_id HAVING count(*) > 1""",
     ),
     Invariant(
+        number="I29",
+        sentence="What a meter counts as running and held is the live holds of its key or account.",
+        query="""
+            WITH live AS (
+                SELECT id, count(*) AS holds, sum(amount) AS amount FROM (
+                    SELECT key_id AS id, amount_nano_usd AS amount FROM billing.hold WHERE state = 'HELD'
+                    UNION ALL SELECT account_id::text, amount_nano_usd FROM billing.hold WHERE state = 'HELD'
+                ) AS each GROUP BY id
+            )
+            SELECT format('meter %s: %s running with %s, holds %s with %s', m.id, m.running, m.held_nano_usd, l.holds, l.amount)
+            FROM billing.meter AS m LEFT JOIN live AS l ON l.id = m.id
+            WHERE m.running <> coalesce(l.holds, 0) OR m.held_nano_usd <> coalesce(l.amount, 0)""",
+    ),
+    Invariant(
+        number="I30",
+        sentence="What a meter counts as spent is what its key or account was charged.",
+        query="""
+            WITH charged AS (
+                SELECT id, sum(amount) AS amount FROM (
+                    SELECT key_id AS id, charged_nano_usd AS amount FROM billing.usage
+                    UNION ALL SELECT account_id::text, charged_nano_usd FROM billing.usage
+                ) AS each GROUP BY id
+            )
+            SELECT format('meter %s: total %s, charged %s', m.id, m.total_nano_usd, c.amount)
+            FROM billing.meter AS m LEFT JOIN charged AS c ON c.id = m.id
+            WHERE m.total_nano_usd <> coalesce(c.amount, 0) OR m.day_nano_usd > m.month_nano_usd
+                OR m.month_nano_usd > m.total_nano_usd""",
+    ),
+    Invariant(
         number="I28",
         sentence="Every write-off has a cause, and a transfer of the same amount.",
         query="""
@@ -238,8 +268,8 @@ SENTENCES = {each.number: each.sentence for each in INVARIANTS} | {"I12": _RECOM
 _COSTS = """
     SELECT u.request_id, u.cost_nano_usd,
         u.input_tokens, u.cache_read_tokens, u.cache_write_tokens, u.output_tokens, u.reasoning_tokens,
-        p.input_pico_usd, p.output_pico_usd, p.cache_read_pico_usd, p.cache_write_pico_usd
-    FROM billing.usage AS u LEFT JOIN billing.price AS p ON p.id = u.price_id"""
+        p.input_pico_usd, p.output_pico_usd, p.cache_read_pico_usd, p.cache_write_pico_usd, p.tiers::text AS tiers, h.multiplier_ppm
+    FROM billing.usage AS u LEFT JOIN billing.price AS p ON p.id = u.price_id LEFT JOIN billing.hold AS h ON h.id = u.request_id"""
 
 
 async def audit(connection: Connection, *, grace_seconds: int = GRACE_SECONDS) -> list[Finding]:
@@ -275,8 +305,9 @@ async def _wrong_costs(connection: Connection) -> tuple[str, ...]:
 
 
 def _recomputed(row: asyncpg.Record) -> int | None:
-    if row["input_pico_usd"] is None:
-        return None  # the price is missing, which no cost equals
+    if row["input_pico_usd"] is None or row["multiplier_ppm"] is None:
+        return None  # the price or the hold is missing, which no cost equals
     units = Units(**{name: row[name] for name in Units.__struct_fields__})
-    price = Price(**{name: row[name] for name in Price.__struct_fields__})
-    return cost_nano_usd(units, price)
+    fields = {name: row[name] for name in Price.__struct_fields__ if name != "tiers"}
+    price = Price(**fields, tiers=_decode_tiers(row["tiers"]))
+    return cost_nano_usd(units, price, row["multiplier_ppm"])

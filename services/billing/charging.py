@@ -9,6 +9,7 @@
     C7  upstream broke after acceptance        free       what is known to be used is written off
     C8  Relay broke after acceptance           free       what is known to be used is written off
     C9  nobody reported                        free       the reaper's rule, in SQL (`billing.expire`)
+    C10 the wallet could not pay for more      charged    what is known to be used until it was ended
 
 Acceptance is a good answer that has begun: a stream's first event, or a whole plain answer; without it nothing is ever
 charged. What is known to be used is the reported usage, clamped if it is implausible or its reader doubts it, or else our
@@ -34,6 +35,7 @@ class Outcome(StrEnum):
     UPSTREAM_FAILED = "upstream_failed"
     REFUSED = "refused"
     PLATFORM_FAILED = "platform_failed"
+    UNFUNDED = "unfunded"
 
 
 class AbortPolicy(StrEnum):
@@ -54,6 +56,7 @@ class Rule(StrEnum):
     C6 = "C6"
     C7 = "C7"
     C8 = "C8"
+    C10 = "C10"
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +103,8 @@ def decide(evidence: Evidence) -> Charge:
             return _free(Rule.C7, units, evidence, is_estimated=is_estimated)
         case Outcome.PLATFORM_FAILED:
             return _free(Rule.C8, units, evidence, is_estimated=is_estimated)
+        case Outcome.UNFUNDED:
+            return _charged(Rule.C10, units, is_estimated=is_estimated)
 
 
 def is_plausible(units: Units, input_tokens_bound: int, output_tokens_bound: int) -> bool:

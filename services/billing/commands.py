@@ -1,33 +1,16 @@
 """What billing's calls mean to `billing.execute`, and what its answers mean to the callers. Pure.
 
-A `Command` is one element of the JSON array that the function takes; an `Answer` is one of its rows, columns in order.
+A `Command` is one element of the JSON array that the function takes; `answers.py` has what comes back.
 """
-
-from uuid import UUID
 
 import msgspec
 
-from services.billing.charging import AbortPolicy, Evidence, Outcome, decide
+from services.billing.answers import Answer, decode_left, lack_of_money, refusal, unexpected
+from services.billing.charging import AbortPolicy, Charge, Evidence, Outcome, decide
 from services.billing.pricing import Units
 from shared.contracts import billing
-from shared.errors import (
-    Conflict,
-    Forbidden,
-    InsufficientFunds,
-    Internal,
-    InvalidRequest,
-    KeyReused,
-    NotFound,
-    RateLimited,
-    RelayError,
-    Repeated,
-    Unauthenticated,
-    Unavailable,
-)
-from shared.money import usd_from_nano
+from shared.errors import Conflict, InvalidRequest
 
-HELD_RETRY_SECONDS = 2.0
-LEASE_RETRY_SECONDS = 1.0
 TOKENS_MAX = 2_000_000_000
 DEADLINE_SECONDS_MAX = 86_400
 ATTEMPT_MAX = 65_535  # what a frame can name
@@ -68,31 +51,17 @@ class Command(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     witness: str | None = None
     reason: str | None = None
     idempotency_key: str | None = None
+    is_stream: bool | None = None
+    slice_tokens: int | None = None
+    attempts: tuple[billing.UpstreamAttempt, ...] | None = None
+    source: str | None = None
 
 
-class Answer(msgspec.Struct, frozen=True, gc=False):
-    """One row of the function's answer; columns in the order of `billing.answer` (0002_execute.sql)."""
+def reserve(request: billing.Reserve, slice_tokens: int) -> Command:
+    """Return the command of a reserve, whose hold covers `slice_tokens` for each choice of a stream at first.
 
-    ord: int
-    result: str
-    state: str | None = None
-    amount_nano_usd: int | None = None
-    input_tokens_bound: int | None = None
-    output_tokens_bound: int | None = None
-    price_id: int | None = None
-    attempt: int | None = None
-    deadline_seconds: float | None = None
-    charged_nano_usd: int | None = None
-    needed_nano_usd: int | None = None
-    affordable_output_tokens: int | None = None
-    posted_nano_usd: int | None = None
-    held_nano_usd: int | None = None
-    version: int | None = None
-    former_id: UUID | None = None
-
-
-def reserve(request: billing.Reserve) -> Command:
-    """Return the command of a reserve. Raises: InvalidRequest for bounds that no request can have."""
+    Raises: InvalidRequest for bounds that no request can have.
+    """
     _check("input_tokens_bound", request.input_tokens_bound, 0, TOKENS_MAX)
     _check("choices", request.choices, 1, 128)
     _check("deadline_seconds", request.deadline_seconds, 1, DEADLINE_SECONDS_MAX)
@@ -111,21 +80,26 @@ def reserve(request: billing.Reserve) -> Command:
         output_tokens_wanted=request.output_tokens_wanted,
         input_tokens_bound=request.input_tokens_bound,
         idempotency_key=request.idempotency_key,
+        is_stream=request.is_stream or None,
+        slice_tokens=slice_tokens,
     )
 
 
 def reserved(request: billing.Reserve, answer: Answer) -> billing.Hold:
     """Return the hold, or raise the refusal with its reason."""
     if answer.result != "ok":
-        raise _refusal(request, answer)
+        raise refusal(request, answer)
     assert answer.amount_nano_usd is not None
     assert answer.output_tokens_bound is not None
+    assert answer.output_tokens_granted is not None
     assert answer.price_id is not None
     return billing.Hold(
         request_id=request.request_id,
         amount_nano_usd=answer.amount_nano_usd,
-        output_tokens_granted=answer.output_tokens_bound // request.choices,
+        output_tokens_granted=answer.output_tokens_granted // request.choices,
+        output_tokens_held=answer.output_tokens_bound,
         price_id=answer.price_id,
+        standing=_standing(answer),
     )
 
 
@@ -151,11 +125,11 @@ def extended(request: billing.Extend, answer: Answer) -> billing.Extended:
                 amount_nano_usd=answer.amount_nano_usd, output_tokens_bound=answer.output_tokens_bound
             )
         case "insufficient" | "held":
-            raise _lack_of_money(answer, 1)
+            raise lack_of_money(answer, 1)
         case "closed" | "stale_attempt" | "unknown" | "conflict":
             raise Conflict("id_conflict", id=request.request_id)
         case _:
-            raise _unexpected(answer)
+            raise unexpected(answer)
 
 
 def fence(request: billing.Fence) -> Command:
@@ -174,7 +148,7 @@ def fenced(request: billing.Fence, answer: Answer) -> billing.Fenced:
         case "stale_attempt" | "conflict":
             raise Conflict("id_conflict", id=request.request_id)
         case _:
-            raise _unexpected(answer)
+            raise unexpected(answer)
 
 
 def settle(request: billing.Settle) -> Command:
@@ -209,6 +183,8 @@ def settle(request: billing.Settle) -> Command:
         reasoning_tokens=charge.units.reasoning_tokens,
         channel=request.channel,
         witness=request.witness,
+        attempts=request.attempts or None,
+        source=_source(request, charge),
     )
 
 
@@ -221,6 +197,7 @@ def void(request: billing.Void) -> Command:
         account_id=request.account_id,
         attempt=request.attempt,
         reason=request.reason,
+        attempts=request.attempts or None,
     )
 
 
@@ -234,55 +211,27 @@ def ended(request_id: str, answer: Answer) -> billing.Ended:
         case "unknown" | "stale_attempt" | "conflict":
             raise Conflict("id_conflict", id=request_id)
         case _:
-            raise _unexpected(answer)
+            raise unexpected(answer)
 
 
-def _refusal(request: billing.Reserve, answer: Answer) -> RelayError:  # noqa: C901 - one row for each result
-    match answer.result:
-        case "insufficient" | "held":
-            return _lack_of_money(answer, request.choices)
-        case "account_suspended":
-            return Forbidden("account_suspended")
-        case "account_unknown" | "key_unknown":
-            return Unauthenticated("invalid_api_key")
-        case "key_revoked":
-            return Unauthenticated("revoked_api_key")
-        case "key_expired":
-            return Unauthenticated("expired_api_key")
-        case "model_unpriced":
-            return NotFound("model_not_found", param="model", model=request.model)
-        case "lease_ended":
-            return Unavailable("lease_ended", retry_after_seconds=LEASE_RETRY_SECONDS)
-        case "repeated":
-            return Repeated("idempotency_key_in_use", id=str(answer.former_id))
-        case "key_reused":
-            return KeyReused("idempotency_key_reused")
-        case "conflict" | "settled" | "voided" | "expired":
-            return Conflict("id_conflict", id=request.request_id)
-        case _:
-            return _unexpected(answer)
-
-
-def _lack_of_money(answer: Answer, choices: int) -> RelayError:
-    if answer.result == "held":
-        return RateLimited("balance_held", retry_after_seconds=HELD_RETRY_SECONDS)
-    needed_usd = usd_from_nano(answer.needed_nano_usd or 0)
-    available_usd = usd_from_nano((answer.posted_nano_usd or 0) - (answer.held_nano_usd or 0))
-    affordable = (answer.affordable_output_tokens or 0) // choices  # a client names its bound for one choice
-    if not affordable:
-        return InsufficientFunds("insufficient_balance", needed_usd=needed_usd, available_usd=available_usd)
-    return InsufficientFunds(
-        "request_too_expensive",
-        affordable_output_tokens=affordable,
-        needed_usd=needed_usd,
-        available_usd=available_usd,
+def _standing(answer: Answer) -> billing.Standing | None:
+    if answer.limits is None:
+        return None
+    left = decode_left(answer.limits)
+    requests, tokens = left.requests or (None, None), left.tokens or (None, None)
+    return billing.Standing(
+        requests_limit=requests[0],
+        requests_remaining=requests[1],
+        tokens_limit=tokens[0],
+        tokens_remaining=tokens[1],
     )
 
 
-def _unexpected(answer: Answer) -> RelayError:
-    if answer.result == "busy":
-        return Unavailable("service_unavailable", retry_after_seconds=1, part="billing")
-    return Internal("internal_error")
+def _source(request: billing.Settle, charge: Charge) -> str:
+    """Return where the units come from: `upstream`, `upstream_clamped`, or what counted them here."""
+    if request.usage is None:
+        return request.counted_by
+    return "upstream_clamped" if charge.is_estimated else "upstream"
 
 
 def _check(name: str, value: float, least: int, most: int) -> None:

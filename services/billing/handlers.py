@@ -1,9 +1,9 @@
 """What billing answers on the bus: each function is one call of `shared.contracts.billing`."""
 
-import re
 from collections.abc import Callable
 
 from services.billing import commands, store
+from services.billing.fields import check_moment, check_text, identify
 from services.billing.lane import Lane
 from services.billing.settings import BillingSettings
 from shared.bus import Bus
@@ -15,8 +15,6 @@ from shared.money import LARGEST_NANO_USD, LARGEST_PICO_PRICE, usd_from_nano
 
 SETTLE_SECONDS = 30.0
 MODEL_CHARACTERS_MAX = 200
-LATEST_UNIX = 253_402_300_799  # the last second of the year 9999
-_ID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 
 class Handlers:
@@ -57,7 +55,7 @@ class Handlers:
 
     async def reserve(self, request: billing.Reserve) -> billing.Hold:
         """Admit a request and hold its money, or refuse it with the reason."""
-        command = commands.reserve(request)
+        command = commands.reserve(request, self._settings.hold_slice_tokens)
         answer = await self._lane(command).submit(command, within_seconds=billing.RESERVE.timeout_seconds)
         return commands.reserved(request, answer)
 
@@ -100,16 +98,15 @@ class Handlers:
 
     async def put_account(self, request: billing.PutAccount) -> Empty:
         """Take over an account's status from auth."""
-        _identify("account_id", request.account_id)
+        identify("account_id", request.account_id)
         async with transaction(self._pool) as connection:
             await store.put_account(connection, request)
         return Empty()
 
     async def put_key(self, request: billing.PutKey) -> Empty:
         """Take over a key's status from auth."""
-        _identify("account_id", request.account_id)
-        if request.expires_unix is not None and not 0 <= request.expires_unix <= LATEST_UNIX:
-            raise InvalidRequest("invalid_value", param="expires_unix", problem="the time is out of range")
+        identify("account_id", request.account_id)
+        check_moment("expires_unix", request.expires_unix)
         async with transaction(self._pool) as connection:
             result = await store.put_key(connection, request)
         if result == "account_unknown":
@@ -120,12 +117,12 @@ class Handlers:
 
     async def credit(self, request: billing.Credit) -> billing.Balance:
         """Add to a balance, or take back from it, once per idempotency key."""
-        _identify("account_id", request.account_id)
+        identify("account_id", request.account_id)
         if request.amount_nano_usd == 0 or abs(request.amount_nano_usd) > LARGEST_NANO_USD:
             raise InvalidRequest(
                 "invalid_value", param="amount", problem="the amount is zero or out of range"
             )
-        _check_text("idempotency_key", request.idempotency_key, most=255)
+        check_text("idempotency_key", request.idempotency_key, most=255)
         if "\0" in request.reason:  # PostgreSQL takes every character but this one
             raise InvalidRequest("invalid_value", param="reason", problem="it must not have a NUL character")
         async with transaction(self._pool) as connection:
@@ -148,7 +145,7 @@ class Handlers:
 
     async def get_balance(self, request: billing.GetBalance) -> billing.Balance:
         """Tell what an account has."""
-        _identify("account_id", request.account_id)
+        identify("account_id", request.account_id)
         async with transaction(self._pool) as connection:
             balance = await store.balance(connection, request.account_id)
         if balance is None:
@@ -157,7 +154,7 @@ class Handlers:
 
     async def set_price(self, request: billing.SetPrice) -> billing.Price:
         """Make a new price version, and tell every edge."""
-        _check_text("model", request.model, most=MODEL_CHARACTERS_MAX)
+        check_text("model", request.model, most=MODEL_CHARACTERS_MAX)
         for name in ("input_pico_usd", "output_pico_usd", "cache_read_pico_usd", "cache_write_pico_usd"):
             if not 0 <= getattr(request, name) <= LARGEST_PICO_PRICE:
                 raise InvalidRequest("invalid_value", param=name, problem=f"{name} is out of range")
@@ -165,16 +162,23 @@ class Handlers:
             raise InvalidRequest(
                 "invalid_value", param="max_output_tokens", problem="it must be from 1 to 10000000"
             )
+        check_moment("effective_unix", request.effective_unix)
+        if request.context_tokens is not None and not 1 <= request.context_tokens <= 100_000_000:
+            raise InvalidRequest(
+                "invalid_value", param="context_tokens", problem="it must be from 1 to 100000000"
+            )
         async with transaction(self._pool) as connection:
             price = await store.set_price(connection, request)
         await self._bus.publish(billing.PRICE_CHANGED, billing.PriceChanged(model=price.model))
         return price
 
     async def list_prices(self, request: billing.ListPrices) -> billing.Prices:
-        """List the prices in force, or every version of one model."""
+        """List the prices in force, every version of one model, or what is to come."""
         if request.model is not None:
-            _check_text("model", request.model, most=MODEL_CHARACTERS_MAX)
+            check_text("model", request.model, most=MODEL_CHARACTERS_MAX)
         async with transaction(self._pool) as connection:
+            if request.is_scheduled:
+                return billing.Prices(items=await store.scheduled_prices(connection, request.model))
             if request.model is None:
                 return billing.Prices(items=await store.current_prices(connection))
             return billing.Prices(items=await store.prices_of(connection, request.model))
@@ -183,23 +187,11 @@ class Handlers:
         """List usage records."""
         for name, value in (("account_id", request.account_id), ("request_id", request.request_id)):
             if value is not None:
-                _identify(name, value)
+                identify(name, value)
         async with transaction(self._pool) as connection:
             return billing.UsageRecords(items=await store.usage(connection, request))
 
     def _lane(self, command: commands.Command) -> Lane:
-        _identify("account_id", command.account_id)
-        _identify("request_id", command.id)
+        identify("account_id", command.account_id)
+        identify("request_id", command.id)
         return self._lanes[hash(command.account_id) % len(self._lanes)]
-
-
-def _identify(name: str, text: str) -> None:
-    if _ID.fullmatch(text) is None:
-        raise InvalidRequest("invalid_value", param=name, problem=f"{name} is not an id")
-
-
-def _check_text(name: str, text: str, *, most: int) -> None:
-    if not 1 <= len(text) <= most or not text.isprintable():
-        raise InvalidRequest(
-            "invalid_value", param=name, problem=f"{name} must have 1 to {most} printable characters"
-        )

@@ -27,7 +27,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import asyncpg
 import msgspec
 
-from services.billing.commands import Answer, Command
+from services.billing.answers import Answer
+from services.billing.commands import Command
 from shared.db import AWAY, Connection, away, watched
 from shared.errors import Internal, RelayError, Unavailable
 from shared.failpoints import failpoint
@@ -41,7 +42,7 @@ PROBE_SECONDS = 1.0
 
 _EXECUTE = """SELECT ord, result, state, amount_nano_usd, input_tokens_bound, output_tokens_bound, price_id, attempt,
     deadline_seconds, charged_nano_usd, needed_nano_usd, affordable_output_tokens, posted_nano_usd, held_nano_usd, version,
-    former_id
+    former_id, output_tokens_granted, limits
     FROM billing.execute($1::jsonb, $2)"""
 
 log = logging.getLogger(__name__)

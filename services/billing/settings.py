@@ -1,10 +1,13 @@
 """What billing is told."""
 
+import re
 from typing import Annotated
 
 from msgspec import Meta
 
-from shared.settings import Secret, Settings
+from shared.settings import Secret, Settings, SettingsError
+
+_HEX_OF_32_BYTES = re.compile("(?:[0-9a-fA-F]{2}){32,}")
 
 
 class BillingSettings(Settings, frozen=True, kw_only=True):
@@ -15,10 +18,25 @@ class BillingSettings(Settings, frozen=True, kw_only=True):
     ] = 8082
     database_url: Annotated[Secret, Meta(description="PostgreSQL of this service, as postgresql://…")]
     database_pool_size: Annotated[int, Meta(description="Connections to PostgreSQL at most", ge=1)] = 4
+    code_pepper: Annotated[
+        Secret,
+        Meta(
+            description="Secret that codes for credit are hashed with: at least 64 hexadecimal digits; empty: there are no codes. "
+            "Codes made with another pepper are no longer valid"
+        ),
+    ] = Secret("")
     lanes: Annotated[
         int,
         Meta(description="Dedicated connections that move the money of requests, in batches", ge=1, le=32),
     ] = 1
+    hold_slice_tokens: Annotated[
+        int,
+        Meta(
+            description="Output tokens that the hold of a stream covers at first, for each choice",
+            ge=64,
+            le=10_000_000,
+        ),
+    ] = 2048
     lease_seconds: Annotated[
         int, Meta(description="Seconds after which a silent edge loses its lease and its holds expire", ge=10)
     ] = 60
@@ -41,3 +59,16 @@ class BillingSettings(Settings, frozen=True, kw_only=True):
             description="PostgreSQL to audit, such as a standby, as postgresql://…; empty for billing's own"
         ),
     ] = Secret("")
+
+    def __post_init__(self) -> None:
+        """Refuse a pepper that could be guessed."""
+        if self.pepper is not None and not _HEX_OF_32_BYTES.fullmatch(self.code_pepper.reveal()):
+            raise SettingsError(
+                "RELAY_CODE_PEPPER must be at least 64 hexadecimal digits. Make one with: openssl rand -hex 32."
+            )
+
+    @property
+    def pepper(self) -> bytes | None:
+        """The pepper itself, at least 32 bytes; None where there are no codes."""
+        text = self.code_pepper.reveal()
+        return text.encode() if text else None

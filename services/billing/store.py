@@ -7,15 +7,15 @@ import msgspec
 
 from shared.contracts import billing
 from shared.db import Connection
-from shared.errors import Conflict
+from shared.errors import Conflict, InvalidRequest
 
-_PRICE_COLUMNS = (
+PRICE_COLUMNS = (
     "id, model, input_pico_usd, output_pico_usd, cache_read_pico_usd, cache_write_pico_usd, max_output_tokens,"
-    " extract(epoch FROM effective_at)::float8 AS effective_unix"
+    " extract(epoch FROM effective_at)::float8 AS effective_unix, tiers::text AS tiers, context_tokens, capabilities, source"
 )
-_PRICES = f"SELECT {_PRICE_COLUMNS} FROM billing.price"  # noqa: S608 - a constant
+_PRICES = f"SELECT {PRICE_COLUMNS} FROM billing.price"  # noqa: S608 - a constant
 _CURRENT_PRICES = (
-    f"SELECT DISTINCT ON (model) {_PRICE_COLUMNS} FROM billing.price"  # noqa: S608 - a constant
+    f"SELECT DISTINCT ON (model) {PRICE_COLUMNS} FROM billing.price"  # noqa: S608 - a constant
     " WHERE effective_at <= clock_timestamp() ORDER BY model, effective_at DESC, id DESC"
 )
 _UNITS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
@@ -119,30 +119,68 @@ async def balance(connection: Connection, account_id: str) -> billing.Balance | 
 
 
 async def set_price(connection: Connection, request: billing.SetPrice) -> billing.Price:
-    """Add a price version, effective now."""
-    price_id = await connection.fetchval(
-        "SELECT billing.set_price($1, $2, $3, $4, $5, $6)",
-        request.model,
-        request.input_pico_usd,
-        request.output_pico_usd,
-        request.cache_read_pico_usd,
-        request.cache_write_pico_usd,
-        request.max_output_tokens,
-    )
+    """Add a price version.
+
+    Raises: InvalidRequest for a time in the past, and for tiers that do not go upwards in length and price.
+    """
+    effective = None
+    if request.effective_unix is not None:
+        effective = datetime.datetime.fromtimestamp(request.effective_unix, datetime.UTC)
+    try:
+        price_id = await connection.fetchval(
+            "SELECT billing.set_price($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10, $11)",
+            request.model,
+            request.input_pico_usd,
+            request.output_pico_usd,
+            request.cache_read_pico_usd,
+            request.cache_write_pico_usd,
+            request.max_output_tokens,
+            effective,
+            msgspec.json.encode(request.tiers).decode(),
+            request.context_tokens,
+            list(request.capabilities),
+            request.source,
+        )
+    except asyncpg.InvalidParameterValueError as error:
+        raise InvalidRequest(
+            "invalid_value", param="effective_unix", problem="a price cannot become effective in the past"
+        ) from error
+    except asyncpg.CheckViolationError as error:
+        raise InvalidRequest(
+            "invalid_value",
+            param="tiers",
+            problem="each of at most 8 tiers must be longer than the one before it and nowhere cheaper",
+        ) from error
     record = await connection.fetchrow(_PRICES + " WHERE id = $1", price_id)
-    return msgspec.convert(dict(record), billing.Price)
+    return price_of(dict(record))
 
 
 async def current_prices(connection: Connection) -> tuple[billing.Price, ...]:
     """Return the price in force of every model, by name."""
     records = await connection.fetch(_CURRENT_PRICES)
-    return tuple(msgspec.convert(dict(record), billing.Price) for record in records)
+    return tuple(price_of(dict(record)) for record in records)
 
 
 async def prices_of(connection: Connection, model: str) -> tuple[billing.Price, ...]:
     """Return every price version of a model, newest first."""
     records = await connection.fetch(_PRICES + " WHERE model = $1 ORDER BY effective_at DESC, id DESC", model)
-    return tuple(msgspec.convert(dict(record), billing.Price) for record in records)
+    return tuple(price_of(dict(record)) for record in records)
+
+
+async def scheduled_prices(connection: Connection, model: str | None) -> tuple[billing.Price, ...]:
+    """Return the versions that are not effective yet, of one model or of all, the next first."""
+    records = await connection.fetch(
+        _PRICES + " WHERE effective_at > clock_timestamp() AND ($1::text IS NULL OR model = $1)"
+        " ORDER BY effective_at, id",
+        model,
+    )
+    return tuple(price_of(dict(record)) for record in records)
+
+
+def price_of(fields: dict[str, object]) -> billing.Price:
+    """Return the price that a row of PRICE_COLUMNS is."""
+    fields["tiers"] = msgspec.json.decode(str(fields["tiers"]))
+    return msgspec.convert(fields, billing.Price)
 
 
 async def usage(connection: Connection, request: billing.GetUsage) -> tuple[billing.UsageRecord, ...]:

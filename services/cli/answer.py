@@ -17,10 +17,11 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of a command: `document` with `--json`, else `text`; then `failure`, if any, as for a refusal."""
+    """The outcome of a command: `document` with `--json`, else `text` and a `remark`; then `failure`, if any, as for a refusal."""
 
     document: msgspec.Struct
     text: str | Table
+    remark: str = ""
     failure: str | None = None
 
 
@@ -42,6 +43,8 @@ def show(answer: Answer, *, as_json: bool) -> None:
         _print(answer.text)
     else:
         click.echo(answer.text)
+    if answer.remark and not as_json:
+        click.echo(answer.remark)
     if answer.failure is not None:
         raise click.ClickException(answer.failure)
 

@@ -4,17 +4,26 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from services.cli import parameters
 from services.cli.answer import Answer, table
+from services.cli.channel_key import key, key_state
 from services.cli.secret_input import secret_option
 from services.cli.session import Command, over_the_bus
 from shared.contracts import dispatcher
-from shared.contracts.billing import AbortPolicy
 from shared.contracts.call import Empty
 
 if TYPE_CHECKING:
     from shared.bus import Bus
+
+# What `channel update --clear` empties: the field, and its empty value.
+CLEARABLE: dict[str, tuple[str, dict[str, str] | tuple[str, ...]]] = {
+    "header": ("headers", {}),
+    "set": ("set_parameters", {}),
+    "default": ("default_parameters", {}),
+    "drop": ("drop_parameters", ()),
+}
 
 
 @click.group()
@@ -22,9 +31,14 @@ def channel() -> None:
     """Channels to the upstreams that serve the models."""
 
 
+channel.add_command(key)
+
+
 def channel_options(*, is_new: bool) -> Callable[[Command], Command]:
     """Return a decorator that adds what can be said of a channel; a new one has defaults."""
     defaults = dispatcher.CreateChannel(name="", base_url="", credential="", models={})
+
+    replaces = "" if is_new else " Replaces all."
 
     def default(value: str | int) -> str | int | None:
         return value if is_new else None
@@ -34,8 +48,7 @@ def channel_options(*, is_new: bool) -> Callable[[Command], Command]:
         click.option(
             "--model", "models", type=parameters.served_model, multiple=True, required=is_new, metavar="OURS[=THEIRS]",
             callback=lambda context, option, pairs: parameters.served_models(pairs),
-            help="Model it serves, with the upstream's name for it if that differs; may be repeated."
-            + ("" if is_new else " Replaces all."),
+            help="Model it serves, with the upstream's name for it if that differs; may be repeated." + replaces,
         ),
         secret_option("credential", is_required=is_new, is_new=False),
         click.option("--priority", type=int, default=default(defaults.priority), help="Higher is tried first."),
@@ -47,6 +60,30 @@ def channel_options(*, is_new: bool) -> Callable[[Command], Command]:
         click.option(
             "--output-parameter", type=click.Choice(["max_tokens", "max_completion_tokens"]),
             default=default(defaults.output_parameter), help="How the upstream calls the bound on the output.",
+        ),
+        click.option(
+            "--auth-header", type=click.Choice(["authorization", "api-key", "x-api-key"]),
+            default=default(defaults.auth_header), help="Where a key is sent: as a bearer token, or bare as Azure wants it.",
+        ),
+        click.option(
+            "--header", "headers", type=parameters.header, multiple=True, metavar="NAME=VALUE", callback=parameters.by_name,
+            help="Header that is sent with every request; may be repeated. It is shown, so it is no place for a secret." + replaces,
+        ),
+        click.option(
+            "--set", "set_parameters", type=parameters.member, multiple=True, metavar="NAME=VALUE", callback=parameters.by_name,
+            help="Parameter that every request is sent with, whatever its client says; JSON, or else a text." + replaces,
+        ),
+        click.option(
+            "--default", "default_parameters", type=parameters.member, multiple=True, metavar="NAME=VALUE",
+            callback=parameters.by_name, help="Parameter for requests whose client gave none." + replaces,
+        ),
+        click.option(
+            "--drop", "drop_parameters", multiple=True, metavar="NAME",
+            help="Parameter that is taken out of every request." + replaces,
+        ),
+        click.option(
+            "--slow-seconds", type=float,
+            help="Seconds without output after which another channel is tried" + ("." if is_new else "; 0 for the setting's."),
         ),
     )  # fmt: skip
 
@@ -62,77 +99,83 @@ def channel_options(*, is_new: bool) -> Callable[[Command], Command]:
 @click.argument("name")
 @channel_options(is_new=True)
 @over_the_bus
-async def create_channel(
-    bus: "Bus",
-    name: str,
-    base_url: str,
-    models: dict[str, str],
-    credential: str,
-    priority: int,
-    weight: int,
-    abort_policy: AbortPolicy,
-    output_parameter: str,
-) -> Answer:
-    """Make a channel. Its credential is asked for unless an option says where it is."""
-    request = dispatcher.CreateChannel(
-        name=name,
-        base_url=base_url,
-        credential=credential,
-        models=models,
-        priority=priority,
-        weight=weight,
-        abort_policy=abort_policy,
-        output_parameter=output_parameter,
+async def create_channel(bus: "Bus", /, name: str, **given: object) -> Answer:
+    """Make a channel. Its credential is asked for unless an option says where it is; it becomes the key named `default`."""
+    made = await bus.call(
+        dispatcher.CREATE_CHANNEL, msgspec.convert({"name": name, **given}, dispatcher.CreateChannel)
     )
-    made = await bus.call(dispatcher.CREATE_CHANNEL, request)
     return Answer(document=made, text=f"Channel {made.name} is made; it serves {', '.join(made.models)}.")
 
 
 @channel.command("update")
 @click.argument("name")
 @channel_options(is_new=False)
+@click.option(
+    "--clear",
+    "cleared",
+    type=click.Choice(list(CLEARABLE)),
+    multiple=True,
+    help="Take all of these out; may be repeated.",
+)
 @over_the_bus
-async def update_channel(
-    bus: "Bus",
-    name: str,
-    base_url: str | None,
-    models: dict[str, str],
-    credential: str | None,
-    priority: int | None,
-    weight: int | None,
-    abort_policy: AbortPolicy | None,
-    output_parameter: str | None,
-) -> Answer:
+async def update_channel(bus: "Bus", /, name: str, cleared: tuple[str, ...], **given: object) -> Answer:
     """Change what is given of a channel, and leave the rest."""
-    request = dispatcher.UpdateChannel(
-        name=name,
-        base_url=base_url,
-        credential=credential,
-        models=models or None,
-        priority=priority,
-        weight=weight,
-        abort_policy=abort_policy,
-        output_parameter=output_parameter,
-    )
-    if request == dispatcher.UpdateChannel(name=name):
+    changes = {field: value for field, value in given.items() if value not in (None, {}, ())}
+    for option in cleared:
+        field, nothing = CLEARABLE[option]
+        if field in changes:
+            raise click.UsageError(f"Use only one of --{option} and --clear {option}.")
+        changes[field] = nothing
+    if not changes:
         raise click.UsageError("There is nothing to change: give at least one option.")
-    return await _update(bus, request, "changed")
+    return await _update(bus, msgspec.convert({"name": name, **changes}, dispatcher.UpdateChannel), "changed")
 
 
-@channel.command("enable")
+@channel.command("on")
 @click.argument("name")
 @over_the_bus
-async def enable_channel(bus: "Bus", name: str) -> Answer:
+async def turn_on(bus: "Bus", name: str) -> Answer:
     """Send requests to a channel again."""
-    return await _update(bus, dispatcher.UpdateChannel(name=name, is_enabled=True), "enabled")
+    return await _update(bus, dispatcher.UpdateChannel(name=name, state="on"), "on")
 
 
-@channel.command("disable")
+@channel.command("drain")
 @click.argument("name")
 @over_the_bus
-async def disable_channel(bus: "Bus", name: str) -> Answer:
-    """Send no new request to a channel; running ones go on."""
-    return await _update(bus, dispatcher.UpdateChannel(name=name, is_enabled=False), "disabled")
+async def drain_channel(bus: "Bus", name: str) -> Answer:
+    """Send no new request to a channel for now; running ones go on, and its keys are still tested."""
+    return await _update(bus, dispatcher.UpdateChannel(name=name, state="draining"), "draining")
+
+
+@channel.command("off")
+@click.argument("name")
+@over_the_bus
+async def turn_off(bus: "Bus", name: str) -> Answer:
+    """Send nothing more to a channel, not even tests; running requests go on."""
+    return await _update(bus, dispatcher.UpdateChannel(name=name, state="off"), "off")
+
+
+@channel.command("test")
+@click.argument("name")
+@click.option("--model", help="Model to ask, by our name; the first one unless given.")
+@click.option("--key", "key_name", metavar="NAME", help="Only with this key.")
+@over_the_bus
+async def test_channel(bus: "Bus", name: str, model: str | None, key_name: str | None) -> Answer:
+    """Send a small real request through a channel, with each of its keys; a key that was out and answers is in again."""
+    request = dispatcher.TestChannel(name=name, model=model, key=key_name)
+    tested = await bus.call(dispatcher.TEST_CHANNEL, request)
+    failed = sum(result.result != "completed" for result in tested.results)
+    rows = (
+        (each.key, each.result, _or_dash(each.status), _or_dash(each.first_output_ms), str(each.took_ms))
+        for each in tested.results
+    )
+    return Answer(
+        document=tested,
+        text=table("KEY|RESULT|STATUS|FIRST OUTPUT MS|TOOK MS", rows),
+        failure=f"{failed} of {len(tested.results)} keys did not pass with {tested.model}."
+        if failed
+        else None,
+    )
 
 
 @channel.command("delete")
@@ -147,9 +190,9 @@ async def delete_channel(bus: "Bus", name: str) -> Answer:
 @channel.command("list")
 @over_the_bus
 async def list_channels(bus: "Bus") -> Answer:
-    """List channels by name, without their credentials."""
+    """List channels by name, with the state of their keys and without the keys themselves."""
     channels = await bus.call(dispatcher.LIST_CHANNELS, Empty())
-    columns = "NAME|STATUS|PRIORITY|WEIGHT|BASE URL|MODELS|ABORT POLICY|OUTPUT PARAMETER"
+    columns = "NAME|STATE|PRIORITY|WEIGHT|BASE URL|MODELS|KEYS|ABORT POLICY|OUTPUT PARAMETER|OVERRIDES"
     return Answer(document=channels, text=table(columns, (_row(each) for each in channels.items)))
 
 
@@ -158,15 +201,31 @@ async def _update(bus: "Bus", request: dispatcher.UpdateChannel, done: str) -> A
     return Answer(document=info, text=f"Channel {info.name} is {done}.")
 
 
+def _or_dash(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
 def _row(info: dispatcher.ChannelInfo) -> tuple[str, ...]:
     models = (ours if ours == theirs else f"{ours}={theirs}" for ours, theirs in info.models.items())
     return (
         info.name,
-        "enabled" if info.is_enabled else "disabled",
+        info.state,
         str(info.priority),
         str(info.weight),
         info.base_url,
         ", ".join(models),
+        ", ".join(f"{key.name} ({key_state(key)})" if key.refused_as else key.name for key in info.keys),
         info.abort_policy,
         info.output_parameter,
+        ", ".join(_overrides(info)),
     )
+
+
+def _overrides(info: dispatcher.ChannelInfo) -> list[str]:
+    """Return what a channel changes in requests, as the options say it."""
+    told = [f"auth-header={info.auth_header}"] if info.auth_header != "authorization" else []
+    told += [f"header {name}={value}" for name, value in info.headers.items()]
+    told += [f"set {name}={value}" for name, value in info.set_parameters.items()]
+    told += [f"default {name}={value}" for name, value in info.default_parameters.items()]
+    told += [f"drop {name}" for name in info.drop_parameters]
+    return told + ([f"slow-seconds={info.slow_seconds:g}"] if info.slow_seconds else [])

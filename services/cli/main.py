@@ -4,14 +4,32 @@ import logging
 
 import click
 
-from services.cli import account, channel, configuration, credit, database, key, price, process, usage, user
+from services.cli import (
+    account,
+    channel,
+    code,
+    configuration,
+    credit,
+    database,
+    key,
+    limit,
+    price,
+    price_import,
+    process,
+    receipt,
+    usage,
+    user,
+)
 
 OPERATING = (
-    user.user, account.account, key.key, credit.credit, channel.channel, price.price, price.model, usage.usage,
-    database.audit,
+    user.user, account.account, key.key, limit.limit, limit.group, credit.credit, code.code, channel.channel, price.price,
+    price.model, usage.usage, receipt.receipt, receipt.request, database.audit,
 )  # fmt: skip
 RUNNING = (process.up, process.edge, process.auth, process.billing, process.dispatcher, process.simulate)
 DEPLOYING = (database.migrate, configuration.settings, configuration.nats_configuration)
+
+
+price.price.add_command(price_import.import_prices)
 
 
 class Grouped(click.Group):

@@ -4,6 +4,7 @@ The channel leads to the built-in simulator, or to a real provider when the envi
 same calls that an operator makes, and printed once; `demo.json` in the data directory keeps it.
 """
 
+import datetime
 import secrets
 import shlex
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from services.catalogue.catalogue import Catalogue, price_of, shipped
 from services.devstack.process import write_private
 from services.devstack.settings import StackSettings
 from shared.bus import Bus
@@ -29,15 +31,9 @@ OPENAI_URL = "https://api.openai.com/v1"
 SIMULATED_MODELS = ("gpt-4o-mini", "gpt-4o", "simulator")
 UPSTREAM_MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1", "gpt-4.1-mini")
 
-# USD per million tokens: input, cached input, output; and the output limit. OpenAI's list prices of 2025
-# (https://platform.openai.com/docs/pricing). A model that is not here gets the last row, which the greeting says.
-PRICES: dict[str, tuple[str, str, str, int]] = {
-    "gpt-4o-mini": ("0.15", "0.075", "0.60", 16_384),
-    "gpt-4o": ("2.50", "1.25", "10.00", 16_384),
-    "gpt-4.1": ("2.00", "0.50", "8.00", 32_768),
-    "gpt-4.1-mini": ("0.40", "0.10", "1.60", 32_768),
-}
-PLACEHOLDER_PRICE = ("1.00", "1.00", "4.00", 16_384)
+# For a model that the shipped catalogue does not know, which the greeting says: USD per million tokens, and the output limit.
+PLACEHOLDER_INPUT, PLACEHOLDER_OUTPUT = "1.00", "4.00"
+MAX_OUTPUT_TOKENS = 16_384
 
 
 class Demo(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,8 +117,9 @@ async def _make(bus: Bus, settings: StackSettings, base_url: str, simulator_url:
     names = settings.upstream_models or UPSTREAM_MODELS if is_real else SIMULATED_MODELS
     url = (settings.upstream_base_url or OPENAI_URL) if is_real else simulator_url
     await _make_channel(bus, url, credential or "sk-sim-openai", names)
+    catalogue = shipped()
     for name in names:
-        await _set_price(bus, name)
+        await bus.call(billing.SET_PRICE, _price(catalogue, name))
     admin_password, user_password = secrets.token_urlsafe(12), secrets.token_urlsafe(12)
     await _make_user(bus, ADMIN_EMAIL, admin_password, "admin")
     user = await _make_user(bus, USER_EMAIL, user_password, "member")
@@ -143,7 +140,7 @@ async def _make(bus: Bus, settings: StackSettings, base_url: str, simulator_url:
         user_email=USER_EMAIL,
         user_password=user_password,
         upstream="provider" if is_real else "simulator",
-        placeholder_prices=tuple(name for name in names if name not in PRICES) if is_real else (),
+        placeholder_prices=tuple(name for name in names if name not in catalogue.models) if is_real else (),
     )
 
 
@@ -192,16 +189,19 @@ async def _point_at(bus: Bus, url: str) -> None:
             await bus.call(dispatcher.UPDATE_CHANNEL, dispatcher.UpdateChannel(name=CHANNEL, base_url=url))
 
 
-async def _set_price(bus: Bus, name: str) -> None:
-    given, cached, produced, limit = PRICES.get(name, PLACEHOLDER_PRICE)
-    await bus.call(
-        billing.SET_PRICE,
-        billing.SetPrice(
-            model=name,
-            input_pico_usd=pico_from_usd_per_million(given),
-            output_pico_usd=pico_from_usd_per_million(produced),
-            cache_read_pico_usd=pico_from_usd_per_million(cached),
-            cache_write_pico_usd=pico_from_usd_per_million(given),
-            max_output_tokens=limit,
-        ),
+def _price(catalogue: Catalogue, name: str) -> billing.SetPrice:
+    """Return the price of the catalogue, or a placeholder."""
+    if name in catalogue.models:
+        return price_of(
+            catalogue, name, datetime.datetime.now(datetime.UTC), max_output_tokens=MAX_OUTPUT_TOKENS
+        )
+    given, produced = (pico_from_usd_per_million(text) for text in (PLACEHOLDER_INPUT, PLACEHOLDER_OUTPUT))
+    return billing.SetPrice(
+        model=name,
+        input_pico_usd=given,
+        output_pico_usd=produced,
+        cache_read_pico_usd=given,
+        cache_write_pico_usd=given,
+        max_output_tokens=MAX_OUTPUT_TOKENS,
+        source="placeholder",
     )

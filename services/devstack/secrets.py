@@ -20,18 +20,26 @@ class StackSecrets(msgspec.Struct, frozen=True, kw_only=True):
     database_passwords: dict[str, str]
     key_pepper: str
     master_key: str
+    code_pepper: str = ""
 
 
 def load_or_make(data_dir: Path) -> StackSecrets:
     """Return the secrets of this data directory, made now if there are none."""
     path = data_dir / FILE
     if path.exists():
-        return msgspec.json.decode(path.read_bytes(), type=StackSecrets)
+        known = msgspec.json.decode(path.read_bytes(), type=StackSecrets)
+        if known.code_pepper:
+            return known
+        # A data directory of a release that had no codes yet.
+        made = msgspec.structs.replace(known, code_pepper=secrets.token_hex(32))
+        write_private(path, msgspec.json.encode(made).decode())
+        return made
     made = StackSecrets(
         nats_passwords={party: base62(32) for party in PARTIES},
         database_passwords={role: base62(32) for role in DATABASE_ROLES},
         key_pepper=secrets.token_hex(32),
         master_key=secrets.token_hex(32),
+        code_pepper=secrets.token_hex(32),
     )
     write_private(path, msgspec.json.encode(made).decode())
     return made

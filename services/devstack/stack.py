@@ -265,6 +265,8 @@ def _child(
     }
     if service == "auth":
         variables["RELAY_KEY_PEPPER"] = secrets.key_pepper
+    if service == "billing":
+        variables["RELAY_CODE_PEPPER"] = secrets.code_pepper
     if service == "dispatcher":
         variables["RELAY_MASTER_KEY"] = secrets.master_key
         # The simulator is on this machine, and so may be an operator's own model server.

@@ -1,4 +1,4 @@
-"""The dispatcher's side of a call: try channels, answer, settle.
+"""The dispatcher's side of a call: answer, settle.
 
 The order of words is fixed: END goes to the edge as soon as the answer is over, so that the client never waits for the
 ledger; when the edge has said that it has all of it, the claim goes to billing until it is confirmed; then FIN tells the edge
@@ -8,14 +8,12 @@ die in between, the edge has the same claim from END and sends it itself. An emp
 
 import asyncio
 import logging
-import random
 
 import msgspec
 
-from services.dispatcher.channels import Channels
-from services.dispatcher.measures import Measures
-from services.dispatcher.routing import order
-from services.dispatcher.upstream import AttemptFailed, Evidence, Upstream
+from services.dispatcher.estimate import estimate
+from services.dispatcher.evidence import Evidence
+from services.dispatcher.failover import Failover
 from shared.bus import Attempt, Bus
 from shared.contracts import billing
 from shared.contracts.dispatcher import AnswerTail, ChatCall
@@ -27,13 +25,11 @@ from shared.errors import (
     UpstreamTimeout,
 )
 from shared.failpoints import failpoint
-from shared.metrics import Metrics
 from shared.settlement import settle
 
 CLIENT_REASONS = frozenset({"client_gone", "client_stalled"})
 # The edge listens to another attempt, or to none: the hold belongs to that one, and ending it here would make it free.
 FENCED_REASONS = frozenset({"superseded", "not_current", "no_accept", "unconfirmed"})
-FAILOVER_RETRY_SECONDS = 1.0
 DEADLINE_GRACE_SECONDS = 5.0  # the edge ends a call at its deadline; this is for an edge that does not
 
 log = logging.getLogger(__name__)
@@ -44,23 +40,23 @@ _decode_call = msgspec.msgpack.Decoder(ChatCall).decode
 class Answering:
     """Answers attempts; `serve` is what the stream driver runs for each."""
 
-    def __init__(self, bus: Bus, channels: Channels, upstream: Upstream, metrics: Metrics) -> None:
+    def __init__(self, bus: Bus, failover: Failover) -> None:
         self._bus = bus
-        self._channels = channels
-        self._upstream = upstream
+        self._failover = failover
         self._aborting: set[asyncio.Task[None]] = set()
-        self._measures = Measures(metrics)
 
     async def serve(self, attempt: Attempt) -> None:
         """Answer one call, whatever happens: END, the settlement and FIN always follow."""
         call = _decode_call(attempt.head)
         evidence = Evidence()
         error = await self._run(attempt, call, evidence)
+        await _estimate_missing_usage(attempt, call, evidence)
         claim = evidence.claim(call, request_id=_request_id(attempt), attempt=attempt.number)
         tail = AnswerTail(
             error=None if error is None else error.to_body(),
             claim=claim,
             may_be_billed=evidence.may_be_billed,
+            attempts=() if claim is not None else tuple(evidence.attempts),
         )
         if error is None:
             failpoint("dispatcher.upstream_finished")
@@ -70,9 +66,8 @@ class Answering:
         if reason in FENCED_REASONS:
             await attempt.finish(b"")
             return
-        ended = await settle(
-            self._bus, _void(attempt, call) if claim is None else _as_delivered(claim, reason)
-        )
+        void = evidence.void(call, request_id=_request_id(attempt), attempt=attempt.number)
+        ended = await settle(self._bus, void if claim is None else _as_delivered(claim, reason))
         failpoint("dispatcher.settled")
         await attempt.finish(b"" if ended is None else _encode(ended))
 
@@ -91,7 +86,7 @@ class Answering:
         deadline_seconds = call.deadline_seconds + DEADLINE_GRACE_SECONDS
         deadline = loop.call_later(deadline_seconds, self._end_at_deadline, attempt)
         try:
-            await self._try_channels(attempt, call, evidence)
+            await self._answer(attempt, call, evidence)
         except asyncio.CancelledError:
             if not attempt.cancelled.done():
                 raise
@@ -114,55 +109,15 @@ class Answering:
             return _given_up(attempt.cancelled.result(), call, evidence)
         return None
 
+    async def _answer(self, attempt: Attempt, call: ChatCall, evidence: Evidence) -> None:
+        body = await attempt.body
+        failpoint("dispatcher.accepted")
+        await self._failover.answer(attempt, call, body, evidence)
+
     def _end_at_deadline(self, attempt: Attempt) -> None:
         task = asyncio.get_running_loop().create_task(attempt.abort("deadline"))
         self._aborting.add(task)
         task.add_done_callback(self._aborting.discard)
-
-    async def _try_channels(self, attempt: Attempt, call: ChatCall, evidence: Evidence) -> None:
-        body = await attempt.body
-        failpoint("dispatcher.accepted")
-        routes = order(self._channels.routes, call.model, random.random)
-        if not routes:
-            raise Unavailable("no_channel_available", retry_after_seconds=5, model=call.model)
-        failures: list[AttemptFailed] = []
-        for route in routes:
-            evidence.begin(route)
-            began_at = asyncio.get_running_loop().time()
-            result = "cancelled"
-            try:
-                await self._upstream.answer(route, attempt, call, body, evidence)
-            except AttemptFailed as failed:
-                result = failed.kind
-                failures.append(failed)
-                evidence.may_be_billed = any(each.may_be_billed for each in failures)
-                log.info(
-                    "a channel could not answer",
-                    extra={"request_id": _request_id(attempt), "channel": route.name, "fault": failed.kind},
-                )
-                if failed.is_final:
-                    break
-            except RelayError:
-                result = "broken"
-                raise
-            else:
-                result = "completed"
-                return
-            finally:
-                committed_at = evidence.committed_at
-                first_output_seconds = None if committed_at is None else committed_at - began_at
-                self._measures.attempt(route.name, result, first_output_seconds)
-        raise _for_client(failures)
-
-
-def _for_client(failures: list[AttemptFailed]) -> RelayError:
-    """Return the last error, with an invitation to repeat if no attempt can have cost anything."""
-    error = failures[-1].error
-    if isinstance(error, UpstreamFailed):
-        waits = [each.error.retry_after_seconds or FAILOVER_RETRY_SECONDS for each in failures]
-        is_free = not any(each.may_be_billed for each in failures)
-        error.retry_after_seconds = min(waits) if is_free else None
-    return error
 
 
 def _given_up(reason: str, call: ChatCall, evidence: Evidence) -> RelayError:
@@ -177,20 +132,18 @@ def _given_up(reason: str, call: ChatCall, evidence: Evidence) -> RelayError:
     return Unavailable("stream_interrupted")
 
 
+async def _estimate_missing_usage(attempt: Attempt, call: ChatCall, evidence: Evidence) -> None:
+    """Count what an accepted call used, if its upstream has not said so."""
+    if evidence.is_accepted and evidence.usage is None and evidence.route is not None:
+        upstream_model = evidence.route.models[call.model]
+        evidence.estimate = await estimate(call, upstream_model, attempt.body.result(), evidence.delivered)
+
+
 def _as_delivered(claim: billing.Settle, reason: str | None) -> billing.Settle:
     """Return the claim for an answer that the edge has, or has not for `reason`: what Relay lost on the way is not charged."""
     if claim.outcome != "completed" or reason is None or reason in CLIENT_REASONS:
         return claim
     return msgspec.structs.replace(claim, outcome="platform_failed")
-
-
-def _void(attempt: Attempt, call: ChatCall) -> billing.Void:
-    return billing.Void(
-        request_id=_request_id(attempt),
-        account_id=call.account_id,
-        reason="not_accepted_upstream",
-        attempt=attempt.number,
-    )
 
 
 def _request_id(attempt: Attempt) -> str:

@@ -9,7 +9,11 @@ from starlette.applications import Starlette
 from services.dispatcher.addresses import AddressPolicy
 from services.dispatcher.answering import Answering
 from services.dispatcher.channels import Channels
+from services.dispatcher.failover import Failover
 from services.dispatcher.handlers import Handlers
+from services.dispatcher.health import Health
+from services.dispatcher.keys import Keys
+from services.dispatcher.probing import Prober
 from services.dispatcher.sealing import Sealer
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.transport import AiohttpTransport
@@ -43,11 +47,16 @@ def create_app(settings: DispatcherSettings, bus: Bus) -> Starlette:
                 limit_per_host=settings.upstream_connections_per_host,
             )
             stack.push_async_callback(transport.aclose)
-            channels = Channels(pool, sealer, reread_seconds=settings.channels_reread_seconds)
+            health = Health()
+            channels = Channels(pool, sealer, health, reread_seconds=settings.channels_reread_seconds)
             known[:] = [channels]
             await channels.read()
             life.run_beside(stack, channels.run())
-            answering = Answering(bus, channels, Upstream(transport, settings), metrics)
+            upstream = Upstream(transport, settings)
+            keys = await stack.enter_async_context(Keys(bus, pool, channels, health))
+            prober = Prober(pool, channels, upstream, health, keys, settings)
+            life.run_beside(stack, prober.run())
+            answering = Answering(bus, Failover(channels, upstream, health, keys, settings, metrics))
             callees = await stack.enter_async_context(
                 Callees(
                     bus,
@@ -60,6 +69,7 @@ def create_app(settings: DispatcherSettings, bus: Bus) -> Starlette:
             _measure(metrics, callees, channels)
             await bus.listen(dispatcher.CHANNEL_CHANGED, channels.on_changed)
             await Handlers(bus, pool, sealer, channels).serve()
+            await bus.serve(dispatcher.TEST_CHANNEL, prober.on_demand)
             await callees.start()
             yield {}
             await callees.drain(life.patience(settings.drain_seconds))

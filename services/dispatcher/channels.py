@@ -9,7 +9,9 @@ import asyncpg
 import msgspec
 
 from services.dispatcher import store
-from services.dispatcher.routing import Route
+from services.dispatcher.health import Health
+from services.dispatcher.overrides import overrides_of
+from services.dispatcher.routing import Credential, Route
 from services.dispatcher.sealing import CannotOpen, Sealer
 from shared.contracts.dispatcher import ChannelChanged, OfferedModel
 from shared.db import Pool, transaction
@@ -21,15 +23,20 @@ log = logging.getLogger(__name__)
 
 
 class Channels:
-    """`routes` are the enabled channels, `offered` the models that they serve; both are replaced, never changed."""
+    """`routes` are the channels that are on, `offered` the models that they serve; all are replaced, never changed.
 
-    def __init__(self, pool: Pool, sealer: Sealer, *, reread_seconds: float) -> None:
+    `known` are all that have a key which can be opened: they can be tested. What `health` remembers of any other is forgotten.
+    """
+
+    def __init__(self, pool: Pool, sealer: Sealer, health: Health, *, reread_seconds: float) -> None:
+        self._health = health
         self._pool = pool
         self._sealer = sealer
         self._reread_seconds = reread_seconds
         self._changed = asyncio.Event()
         self._reading = asyncio.Lock()  # of two reads the later one must win
         self.routes: tuple[Route, ...] = ()
+        self.known: tuple[Route, ...] = ()
         self.offered: tuple[OfferedModel, ...] = ()
         self.is_stale = True
         self.read_at = time.monotonic()
@@ -65,38 +72,60 @@ class Channels:
 
     def _replace(self, rows: list[store.Row]) -> None:
         routes: list[Route] = []
+        known: list[Route] = []
         created: dict[str, int] = {}
         for row in rows:
-            route = self._route(row) if row.info.is_enabled else None
+            route = self._route(row)
             if route is None:
+                continue
+            known.append(route)
+            if row.info.state != "on":
                 continue
             routes.append(route)
             for model in route.models:
                 created[model] = min(created.get(model, row.created_unix), row.created_unix)
         self.routes = tuple(routes)
+        self.known = tuple(known)
+        self._health.keep(known)
         self.offered = tuple(OfferedModel(id=model, created_unix=created[model]) for model in sorted(created))
         self.is_stale = False
         self.read_at = time.monotonic()
 
     def _route(self, row: store.Row) -> Route | None:
         info = row.info
-        try:
-            credential = self._sealer.open(row.sealed_credential, purpose=CREDENTIAL, row_id=info.id)
-        except CannotOpen:
-            log.error(
-                "the credential of a channel cannot be opened with this master key",
-                extra={"channel": info.name},
-            )
+        credentials = [credential for key in row.keys if (credential := self._credential(info.name, key))]
+        if not credentials:
             return None
         return Route(
             id=info.id,
             name=info.name,
             base_url=info.base_url,
-            credential=credential.decode(),
+            credentials=tuple(credentials),
             models=info.models,
             priority=info.priority,
             weight=info.weight,
             abort_policy=info.abort_policy,
             output_parameter=info.output_parameter,
             version=info.version,
+            auth_header=info.auth_header,
+            headers=info.headers,
+            overrides=overrides_of(info.set_parameters, info.default_parameters, info.drop_parameters),
+            slow_seconds=info.slow_seconds,
+        )
+
+    def _credential(self, channel: str, key: store.KeyRow) -> Credential | None:
+        try:
+            secret = self._sealer.open(key.sealed, purpose=CREDENTIAL, row_id=key.id)
+        except CannotOpen:
+            log.error(
+                "a key of a channel cannot be opened with this master key",
+                extra={"channel": channel, "credential": key.name},
+            )
+            return None
+        return Credential(
+            id=key.id,
+            name=key.name,
+            secret=secret.decode(),
+            version=key.version,
+            is_refused=key.refused_as is not None,
         )

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from services.dispatcher.delivered import DeliveredText
+from services.dispatcher.overrides import Overrides
 from services.dispatcher.sse import Event, EventTooLarge, SseParser
 from services.dispatcher.upstream_error import UpstreamError, classify_error, classify_status
 from services.dispatcher.usage import Usage, merge
@@ -32,7 +34,7 @@ class PlainResult(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
     finish_reasons: dict[int, str] = {}
     saw_output: bool = False
-    delivered_text_bytes: int = 0
+    delivered: DeliveredText = msgspec.field(default_factory=DeliveredText)
 
 
 class StreamEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,15 +82,18 @@ def prepare(
     max_output_tokens: int | None,
     stream: bool,
     output_key: str = "max_tokens",
+    overrides: Overrides | None = None,
 ) -> bytes:
     """Return the request to send: `body` for `upstream_model`, bounded to `max_output_tokens`, reporting its usage.
 
-    The bound replaces each bound that the client gave, or stands under `output_key` if it gave none; None leaves them.
-    Every other member stays as it came, byte for byte and in order, without the white space between members.
+    What the channel overrides is changed first. The bound replaces each bound that is given, or stands under `output_key` if none
+    is; None leaves them. Every other member stays as it came, byte for byte and in order, without the white space between members.
 
     Raises: InvalidRequest when the body, or the `stream_options` of a streaming one, is no JSON object.
     """
     members = _object(body, "body")
+    if overrides:
+        overrides.apply(members)
     members["model"] = _raw(upstream_model)
     if max_output_tokens is not None:
         for key in _bounds(members) or [output_key]:
@@ -109,8 +114,8 @@ class StreamInspector:
     `include_usage` is whether the client asked for usage; if not, it is taken out, since Relay itself always asks.
 
     At any moment: `usage` is what is reported so far, `finish_reasons` are those of the choices by index, `saw_output`
-    says that content, a tool call, reasoning or a refusal was forwarded, and `delivered_text_bytes` how much of it in
-    UTF-8. `error` is the error that ended the stream; nothing is forwarded after it, nor after `[DONE]`
+    says that content, a tool call, reasoning or a refusal was forwarded, and `delivered` is its text. `error` is the
+    error that ended the stream; nothing is forwarded after it, nor after `[DONE]`
     (`saw_done`), which is not forwarded itself.
     """
 
@@ -119,11 +124,12 @@ class StreamInspector:
         self.finish_reasons: dict[int, str] = {}
         self.saw_done = False
         self.saw_output = False
-        self.delivered_text_bytes = 0
+        self.delivered = DeliveredText()
         self.error: UpstreamError | None = None
         self._include_usage = include_usage
         self._parser = SseParser()
         self._choices: set[int] = set()
+        self._is_usage_last = False  # the usage was told in an event of its own, after the last output
 
     def feed(self, chunk: bytes) -> bytes:
         """Return what to forward of the events that `chunk` completes, a canonical and unchanged one as it came."""
@@ -139,8 +145,9 @@ class StreamInspector:
     def finish(self) -> StreamEnd:
         """Return how the stream ended; called once, at its end or when the connection is lost.
 
-        The answer is whole after `[DONE]`, or when every choice that was seen has its finish reason. An unreadable
-        last event that lacks its blank line was cut off: it is dropped, and is no error.
+        The answer is whole when every choice that was seen has its finish reason. `[DONE]` stands for reasons that were never given
+        only after a last word on the usage: without either, some relay between has hidden a break. An unreadable last event that
+        lacks its blank line was cut off: it is dropped, and is no error.
         """
         rest = b""
         if self.error is None and not self.saw_done:
@@ -151,7 +158,8 @@ class StreamInspector:
             else:
                 self.error = None if self.error and self.error.kind == "invalid" else self.error
         is_finished = bool(self._choices) and self._choices <= self.finish_reasons.keys()
-        return StreamEnd(rest=rest, is_complete=self.error is None and (self.saw_done or is_finished))
+        is_told = self.saw_done and self._is_usage_last
+        return StreamEnd(rest=rest, is_complete=self.error is None and (is_told or is_finished))
 
     def _forward(self, events: list[Event]) -> bytes:
         pieces: list[bytes] = []
@@ -175,6 +183,7 @@ class StreamInspector:
         is_reported = answer.usage is not msgspec.UNSET and answer.usage is not None
         if is_reported:
             self.usage = merge(self.usage, answer.usage)
+            self._is_usage_last = self.saw_output
         if answer.choices:
             self._note(answer.choices)
         elif answer.choices is None and not is_reported:
@@ -185,13 +194,12 @@ class StreamInspector:
         return _without_usage(event, is_null=not is_reported) if answer.choices or not is_reported else b""
 
     def _note(self, choices: list[_Choice]) -> None:
+        self._is_usage_last = False
         for choice in choices:
             self._choices.add(_index(choice))
             self.finish_reasons.update(_finish_reason(choice))
             if choice.delta is not None:
-                has_output, text_bytes = _measure(choice.delta)
-                self.saw_output = self.saw_output or has_output
-                self.delivered_text_bytes += text_bytes
+                self.saw_output = _take(choice.delta, self.delivered) or self.saw_output
 
 
 def inspect_plain(status: int, content_type: str, body: bytes) -> PlainResult:
@@ -208,15 +216,16 @@ def inspect_plain(status: int, content_type: str, body: bytes) -> PlainResult:
     if answer.choices is None:
         return PlainResult(error=UpstreamError(kind="invalid"))
     is_reported = answer.usage is not msgspec.UNSET and answer.usage is not None
-    measured = [_measure(choice.message) for choice in answer.choices if choice.message is not None]
+    delivered = DeliveredText()
+    taken = [_take(choice.message, delivered) for choice in answer.choices if choice.message is not None]
     return PlainResult(
         body=body,
         usage=merge(None, answer.usage) if is_reported else None,
         finish_reasons={
             key: reason for choice in answer.choices for key, reason in _finish_reason(choice).items()
         },
-        saw_output=any(has_output for has_output, _ in measured),
-        delivered_text_bytes=sum(text_bytes for _, text_bytes in measured),
+        saw_output=any(taken),
+        delivered=delivered,
     )
 
 
@@ -278,8 +287,8 @@ def _without_usage(event: Event, *, is_null: bool) -> bytes:
     return b"data: %b\n\n" % msgspec.json.encode(members)
 
 
-def _measure(output: _Output) -> tuple[bool, int]:
-    """Return whether there is any output, and how much text in bytes of UTF-8."""
+def _take(output: _Output, delivered: DeliveredText) -> bool:
+    """Add the text of `output` to what was delivered, and return whether there is any output."""
     values = [
         output.content,
         output.reasoning_content or output.reasoning,
@@ -290,16 +299,16 @@ def _measure(output: _Output) -> tuple[bool, int]:
     ]
     waiting = [value for value in values if value]
     has_output = bool(waiting)
-    text_bytes = 0
+    waiting.reverse()
     while waiting:
         value = waiting.pop()
         if isinstance(value, str):
-            text_bytes += len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+            delivered.add(value)
         elif isinstance(value, list):
-            waiting += value
+            waiting += reversed(value)
         elif isinstance(value, dict):
-            waiting += [value[name] for name in _TEXT_MEMBERS if name in value]
-    return has_output, text_bytes
+            waiting += [value[name] for name in reversed(_TEXT_MEMBERS) if name in value]
+    return has_output
 
 
 def _bounds(members: dict[str, msgspec.Raw]) -> list[str]:

@@ -1,24 +1,18 @@
 """What the dispatcher answers on the bus beside streams: its channels, for the operator, and the models they offer."""
 
-import httpx
 import msgspec
 
-from services.dispatcher import store
+from services.dispatcher import fields, store
 from services.dispatcher.channels import CREDENTIAL, Channels
 from services.dispatcher.sealing import Sealer
 from shared.bus import Bus
 from shared.contracts import dispatcher
 from shared.contracts.call import Empty
-from shared.db import Pool, transaction
+from shared.db import Connection, Pool, transaction
 from shared.errors import InvalidRequest, NotFound
 from shared.ids import uuid7
 
-NAME_LENGTH_MAX = 100
-MODEL_LENGTH_MAX = 200
-MODELS_MAX = 2000
-CREDENTIAL_LENGTH_MAX = 4096
-URL_LENGTH_MAX = 2000
-OUTPUT_PARAMETERS = ("max_tokens", "max_completion_tokens")
+DEFAULT_KEY = "default"  # the key that a channel is made with
 
 
 class Handlers:
@@ -37,6 +31,8 @@ class Handlers:
         await serve(dispatcher.CREATE_CHANNEL, self.create_channel)
         await serve(dispatcher.UPDATE_CHANNEL, self.update_channel)
         await serve(dispatcher.DELETE_CHANNEL, self.delete_channel)
+        await serve(dispatcher.ADD_KEY, self.add_key)
+        await serve(dispatcher.REMOVE_KEY, self.remove_key)
         await serve(dispatcher.LIST_CHANNELS, self.list_channels)
 
     async def list_models(self, request: dispatcher.ListModels) -> dispatcher.OfferedModels:
@@ -45,20 +41,14 @@ class Handlers:
 
     async def create_channel(self, request: dispatcher.CreateChannel) -> dispatcher.ChannelInfo:
         """Make a channel; its credential is sealed before it is stored."""
+        given = msgspec.structs.asdict(request)
+        secret = given.pop("credential")
+        given["base_url"] = request.base_url.rstrip("/")
         info = dispatcher.ChannelInfo(
-            id=str(uuid7()),
-            name=request.name,
-            base_url=request.base_url.rstrip("/"),
-            models=request.models,
-            priority=request.priority,
-            weight=request.weight,
-            abort_policy=request.abort_policy,
-            output_parameter=request.output_parameter,
-            is_enabled=True,
-            version=1,
+            id=str(uuid7()), state="on", version=1, keys=(dispatcher.KeyInfo(name=DEFAULT_KEY),), **given
         )
-        _check(info)
-        sealed = self._seal(info.id, request.credential)
+        fields.check(info)
+        sealed = self._seal(info.id, DEFAULT_KEY, secret)
         async with transaction(self._pool) as connection:
             if not await store.insert_channel(connection, info, sealed):
                 raise InvalidRequest("already_exists", param="name", what="channel", name=info.name)
@@ -68,15 +58,50 @@ class Handlers:
     async def update_channel(self, request: dispatcher.UpdateChannel) -> dispatcher.ChannelInfo:
         """Change what is given of a channel."""
         async with transaction(self._pool) as connection:
-            row = await store.lock_channel(connection, request.name)
-            if row is None:
-                raise NotFound("not_found", what="channel")
+            row = await _locked(connection, request.name)
             info = _updated(row.info, request)
-            _check(info)
-            sealed = row.sealed_credential
+            fields.check(info)
+            await store.update_channel(connection, info)
             if request.credential is not None:
-                sealed = self._seal(info.id, request.credential)
-            await store.update_channel(connection, info, sealed)
+                sealed = self._seal(info.id, DEFAULT_KEY, request.credential)
+                await store.set_default_key(connection, info.id, sealed)
+            info = (await _locked(connection, request.name)).info
+        await self._changed(info.name)
+        return info
+
+    async def add_key(self, request: dispatcher.AddKey) -> dispatcher.ChannelInfo:
+        """Give a channel one more key."""
+        async with transaction(self._pool) as connection:
+            row = await _locked(connection, request.channel)
+            if len(row.keys) >= fields.CREDENTIALS_MAX:
+                problem = f"a channel has at most {fields.CREDENTIALS_MAX} keys"
+                raise InvalidRequest("invalid_value", param="key", problem=problem)
+            if any(key.name == request.key for key in row.keys):
+                raise InvalidRequest("already_exists", param="key", what="key", name=request.key)
+            if request.key == DEFAULT_KEY:  # where the former release looks for it
+                sealed = self._seal(row.info.id, request.key, request.credential)
+                await store.set_default_key(connection, row.info.id, sealed)
+            else:
+                key_id = str(uuid7())
+                sealed = self._seal(key_id, request.key, request.credential)
+                await store.insert_key(connection, row.info.id, key_id, request.key, sealed)
+            await store.count_version(connection, row.info.id)
+            info = (await _locked(connection, request.channel)).info
+        await self._changed(info.name)
+        return info
+
+    async def remove_key(self, request: dispatcher.RemoveKey) -> dispatcher.ChannelInfo:
+        """Remove a key; calls that run on it go on."""
+        async with transaction(self._pool) as connection:
+            row = await _locked(connection, request.channel)
+            if not any(key.name == request.key for key in row.keys):
+                raise NotFound("not_found", what="key")
+            if len(row.keys) == 1:
+                problem = "a channel keeps at least one key; delete the channel, or replace the key"
+                raise InvalidRequest("invalid_value", param="key", problem=problem)
+            await store.delete_key(connection, row.info.id, request.key)
+            await store.count_version(connection, row.info.id)
+            info = (await _locked(connection, request.channel)).info
         await self._changed(info.name)
         return info
 
@@ -89,7 +114,7 @@ class Handlers:
         return Empty()
 
     async def list_channels(self, request: Empty) -> dispatcher.ChannelInfos:
-        """List every channel without its credential."""
+        """List every channel without its keys' secrets."""
         async with transaction(self._pool) as connection:
             rows = await store.list_channels(connection)
         return dispatcher.ChannelInfos(items=tuple(row.info for row in rows))
@@ -100,70 +125,27 @@ class Handlers:
         finally:  # it is stored, so the others hear of it in any case
             await self._bus.publish(dispatcher.CHANNEL_CHANGED, dispatcher.ChannelChanged(name=name))
 
-    def _seal(self, channel_id: str, credential: str) -> bytes:
-        if (
-            not 1 <= len(credential) <= CREDENTIAL_LENGTH_MAX
-            or not credential.isascii()
-            or not credential.isprintable()
-        ):
-            raise InvalidRequest(
-                "invalid_value", param="credential", problem="it must be printable ASCII text"
-            )
-        return self._sealer.seal(credential.encode(), purpose=CREDENTIAL, row_id=channel_id)
+    def _seal(self, key_id: str, name: str, secret: str) -> bytes:
+        fields.check_key(name, secret)
+        return self._sealer.seal(secret.encode(), purpose=CREDENTIAL, row_id=key_id)
+
+
+async def _locked(connection: Connection, name: str) -> store.Row:
+    row = await store.lock_channel(connection, name)
+    if row is None:
+        raise NotFound("not_found", what="channel")
+    return row
 
 
 def _updated(info: dispatcher.ChannelInfo, request: dispatcher.UpdateChannel) -> dispatcher.ChannelInfo:
-    given = {
-        "base_url": None if request.base_url is None else request.base_url.rstrip("/"),
-        "models": request.models,
-        "priority": request.priority,
-        "weight": request.weight,
-        "abort_policy": request.abort_policy,
-        "output_parameter": request.output_parameter,
-        "is_enabled": request.is_enabled,
+    given = msgspec.structs.asdict(request)
+    changes = {
+        name: value
+        for name, value in given.items()
+        if value is not None and name not in ("name", "credential")
     }
-    changes = {name: value for name, value in given.items() if value is not None}
+    if "base_url" in changes:
+        changes["base_url"] = changes["base_url"].rstrip("/")
+    if request.slow_seconds == 0:
+        changes["slow_seconds"] = None
     return msgspec.structs.replace(info, version=info.version + 1, **changes)
-
-
-def _check(info: dispatcher.ChannelInfo) -> None:
-    problems = {
-        "name": not 1 <= len(info.name) <= NAME_LENGTH_MAX or not info.name.isprintable(),
-        "base_url": not _is_base_url(info.base_url),
-        "models": not 1 <= len(info.models) <= MODELS_MAX
-        or not all(_is_model(ours) and _is_model(theirs) for ours, theirs in info.models.items()),
-        "priority": abs(info.priority) > 1_000_000,
-        "weight": not 1 <= info.weight <= 10_000,
-        "output_parameter": info.output_parameter not in OUTPUT_PARAMETERS,
-    }
-    for param, is_wrong in problems.items():
-        if is_wrong:
-            raise InvalidRequest("invalid_value", param=param, problem=_RULES[param])
-
-
-def _is_base_url(text: str) -> bool:
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL:
-        return False
-    return (
-        len(text) <= URL_LENGTH_MAX
-        and url.scheme in ("http", "https")
-        and bool(url.host)
-        and (url.port or 1) <= 65_535
-        and not (url.userinfo or url.query or url.fragment)
-    )
-
-
-def _is_model(name: str) -> bool:
-    return 1 <= len(name) <= MODEL_LENGTH_MAX and name.isprintable()
-
-
-_RULES = {
-    "name": f"a channel's name has 1 to {NAME_LENGTH_MAX} printable characters",
-    "base_url": "the base URL is http:// or https:// with a host, without user and query, such as https://api.openai.com/v1",
-    "models": f"a channel has 1 to {MODELS_MAX} models, with names of 1 to {MODEL_LENGTH_MAX} printable characters",
-    "priority": "priority must be from -1000000 to 1000000",
-    "weight": "weight must be from 1 to 10000",
-    "output_parameter": "the output parameter is max_tokens or max_completion_tokens",
-}

@@ -4,9 +4,22 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from services.dispatcher.overrides import Overrides
 from shared.contracts.billing import AbortPolicy
+from shared.contracts.dispatcher import AuthHeader
 
-ATTEMPTS_MAX = 3
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """One upstream key of a channel. `version` counts the keys that stood under this id; a refused one waits for a probe."""
+
+    id: str
+    name: str
+    secret: str
+    version: int = 1
+    is_refused: bool = False
+
+    def __repr__(self) -> str:
+        return f"Credential({self.name!r})"
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,28 +28,34 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     base_url: str
-    credential: str
+    credentials: tuple[Credential, ...]
     models: dict[str, str]
     priority: int
     weight: int
     abort_policy: AbortPolicy
     output_parameter: str
     version: int
+    auth_header: AuthHeader = "authorization"
+    headers: dict[str, str] = {}
+    overrides: Overrides = Overrides()
+    slow_seconds: float | None = None
 
     def __repr__(self) -> str:
         return f"Route({self.name!r})"
 
 
 def order(routes: Iterable[Route], model: str, chance: Callable[[], float]) -> list[Route]:
-    """Return the routes that serve `model`, at most ATTEMPTS_MAX, in the order to try them.
+    """Return the routes that serve `model` in the order to try them.
 
     Higher priority first. Among equals each place is drawn in proportion to weight; `chance` yields numbers in [0, 1).
     """
     candidates = [route for route in routes if model in route.models]
+    if len(candidates) < 2:
+        return candidates
     ordered: list[Route] = []
     for priority in sorted({route.priority for route in candidates}, reverse=True):
         ordered += _draw([route for route in candidates if route.priority == priority], chance)
-    return ordered[:ATTEMPTS_MAX]
+    return ordered
 
 
 def _draw(routes: Sequence[Route], chance: Callable[[], float]) -> list[Route]:

@@ -32,8 +32,24 @@ class DispatcherSettings(Settings, frozen=True, kw_only=True):
     ] = 2000
     connect_seconds: Annotated[float, Meta(description="Seconds to connect to an upstream", gt=0)] = 5.0
     first_output_seconds: Annotated[
-        float, Meta(description="Seconds that an upstream may take until its first event", gt=0)
+        float, Meta(description="Seconds that an upstream may take until its first output", gt=0)
     ] = 600.0
+    slow_seconds: Annotated[
+        float,
+        Meta(
+            description="Seconds without output after which a stream is asked for on another channel, if there is a good one",
+            gt=0,
+        ),
+    ] = 60.0
+    failover_seconds: Annotated[
+        float, Meta(description="Seconds of a call after which no further channel is tried", ge=0)
+    ] = 120.0
+    failover_share: Annotated[
+        float, Meta(description="Further attempts at most, as a share of all calls", ge=0, le=1)
+    ] = 0.1
+    failover_per_second: Annotated[
+        float, Meta(description="Further attempts in each second that are allowed beside that share", ge=0)
+    ] = 10.0
     idle_seconds: Annotated[float, Meta(description="Seconds of silence that end a running answer", gt=0)] = (
         120.0
     )
@@ -50,6 +66,13 @@ class DispatcherSettings(Settings, frozen=True, kw_only=True):
     channels_reread_seconds: Annotated[
         float, Meta(description="Seconds after which channels are read again even without an event", gt=0)
     ] = 10.0
+
+    channel_probe_seconds: Annotated[
+        float, Meta(description="Seconds between two tests of an upstream key that is out", gt=0)
+    ] = 60.0
+    channel_test_seconds: Annotated[
+        float, Meta(description="Seconds between two tests of every upstream key; 0 for none", ge=0)
+    ] = 0.0
 
     def networks(self) -> Networks:
         """Return the private networks that are allowed. Raises: SettingsError."""

@@ -24,6 +24,7 @@ FaultKind = Literal[
     "timeout",
     "failed",  # any other failure that the provider reports
     "invalid",  # the answer cannot be understood
+    "empty",  # the answer has nothing in it
 ]
 
 LARGEST_ERROR_BYTES = 256 * 1024  # a longer body is not searched for a code

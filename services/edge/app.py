@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.edge.account import AccountEndpoint
 from services.edge.admission import Admission
 from services.edge.chat import ChatEndpoint, language_in
 from services.edge.errors import render
@@ -45,7 +46,7 @@ def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
     """Return the edge as an application."""
     # A broken answer is left unfinished on purpose, and counted; the server need not call it an error.
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.getMessage() != _UNFINISHED)
-    chat, models = Mounted(), Mounted()
+    chat, models, account = Mounted(), Mounted(), Mounted()
     visits = Visits(access_log=settings.access_log)
     admission = Admission(requests_max=settings.streams_max, body_bytes_max=settings.body_memory_bytes)
 
@@ -68,6 +69,7 @@ def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
             _measure(metrics, relay, admission)
             chat.app = ChatEndpoint(relay, principals, admission, settings, visits)
             models.app = ModelsEndpoint(known, principals, settings.default_language, visits)
+            account.app = AccountEndpoint(bus, principals, settings.default_language, visits)
             yield {}
             await relay.finish(life.patience(settings.drain_seconds))
 
@@ -87,12 +89,12 @@ def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
     return build(
         bus,
         opened,
-        routes=_routes(chat, models),
+        routes=_routes(chat, models, account),
         exception_handlers={HTTPException: on_http_error, Exception: on_fault},
     )
 
 
-def _routes(chat: ASGIApp, models: ASGIApp) -> list[BaseRoute]:
+def _routes(chat: ASGIApp, models: ASGIApp, account: ASGIApp) -> list[BaseRoute]:
     return [
         route
         for prefix in PREFIXES
@@ -100,6 +102,10 @@ def _routes(chat: ASGIApp, models: ASGIApp) -> list[BaseRoute]:
             Route(prefix + "/chat/completions", chat, methods=["POST"]),
             Route(prefix + "/models", models, methods=["GET"]),
             Route(prefix + "/models/{model:path}", models, methods=["GET"]),
+            Route(prefix + "/key", account, methods=["GET"]),
+            Route(prefix + "/receipts/{request_id}", account, methods=["GET"]),
+            Route(prefix + "/dashboard/billing/subscription", account, methods=["GET"]),
+            Route(prefix + "/dashboard/billing/usage", account, methods=["GET"]),
         )
     ]
 
@@ -127,7 +133,7 @@ def _measure(metrics: Metrics, relay: Relay, admission: Admission) -> None:
         ("streams", "Requests being answered", lambda: relay.running),
         ("requests", "Requests being read or answered", lambda: admission.requests),
         ("body_bytes", "Bytes of the bodies of running requests", lambda: admission.body_bytes),
-        ("endings", "Holds that are still to be seen to their end", lambda: relay.ending),
+        ("unsettled", "Holds whose end is not yet confirmed", lambda: relay.unsettled),
     ):
         metrics.gauge(f"edge_{name}", help_text).set_function(value)
 

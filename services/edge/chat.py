@@ -17,13 +17,14 @@ from services.edge import openai
 from services.edge.addresses import client_address, is_allowed
 from services.edge.admission import Admission
 from services.edge.body import ClientGone, discard_body, read_body
-from services.edge.errors import Language, event, language_of, render
+from services.edge.errors import Headers, Language, event, language_of, ratelimit_headers, render
 from services.edge.principals import Principals
 from services.edge.relay import Exchange, Relay
 from services.edge.settings import EdgeSettings
 from services.edge.visits import Visit, Visits
 from shared.bus import Answer, Idle
 from shared.contracts.auth import Principal
+from shared.contracts.billing import Standing
 from shared.errors import Forbidden, Internal, InvalidRequest, RelayError
 from shared.failpoints import failpoint
 from shared.stream.actions import Ended, Failed, Received, Started
@@ -140,15 +141,33 @@ def idempotency_key(headers: list[tuple[bytes, bytes]]) -> str | None:
 
 
 async def send_error(
-    send: Send, error: RelayError, *, language: Language, request_id: UUID, should_retry: bool | None = None
+    send: Send,
+    error: RelayError,
+    *,
+    language: Language,
+    request_id: UUID,
+    should_retry: bool | None = None,
+    further: Headers | None = None,
 ) -> int:
-    """Send `error` as a whole response; return its status."""
+    """Send `error` as a whole response, with `further` headers; return its status."""
     status, headers, body = render(
         error, language=language, request_id=str(request_id), should_retry=should_retry
     )
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers + (further or [])})
     await send({"type": "http.response.body", "body": body})
     return status
+
+
+def standing_headers(standing: Standing | None) -> Headers:
+    """Return what a client is told of its limits per minute; nothing for one without limits."""
+    if standing is None:
+        return []
+    headers: Headers = []
+    if standing.requests_limit is not None and standing.requests_remaining is not None:
+        headers += ratelimit_headers("requests", standing.requests_limit, standing.requests_remaining)
+    if standing.tokens_limit is not None and standing.tokens_remaining is not None:
+        headers += ratelimit_headers("tokens", standing.tokens_limit, standing.tokens_remaining)
+    return headers
 
 
 class _Client:
@@ -239,6 +258,7 @@ class _Client:
             (b"content-type", content_type),
             (b"x-request-id", request_id),
             (b"request-id", request_id),
+            *standing_headers(self._exchange.standing),
         ]
         if body_bytes is None:
             headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
@@ -300,7 +320,12 @@ class _Client:
         should_retry = error.retry_after_seconds is not None and not may_be_billed
         self._visit.failed("refused", error)
         self._visit.status = await send_error(
-            self._send, error, language=self._language, request_id=self._request_id, should_retry=should_retry
+            self._send,
+            error,
+            language=self._language,
+            request_id=self._request_id,
+            should_retry=should_retry,
+            further=standing_headers(self._exchange.standing),
         )
 
     async def _keep_alive(self) -> None:

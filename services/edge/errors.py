@@ -35,6 +35,7 @@ Headers = list[tuple[bytes, bytes]]
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 LONGEST_RETRY_SECONDS = 60.0  # Node's SDK ignores a longer wait, Python's SDK gives up beyond 120 s
 LONGEST_ACCEPT_LANGUAGE = 1_000
+MINUTE_SECONDS = 60.0
 
 
 class HttpError(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +67,7 @@ TABLE: dict[type[RelayError], HttpError] = {
 # These are raised while the body is still on its way: what is left of it must not be read as the next request.
 _CLOSING_KINDS = (TooLarge, UnsupportedMedia)
 _CLOSING_CODES = ("head_too_large", "invalid_http", "request_timeout")
+_METERED = {"requests_per_minute": "requests", "tokens_per_minute": "tokens"}
 _QUALITY = re.compile(r"\s*(?:q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?\s*", re.IGNORECASE)
 
 
@@ -85,12 +87,12 @@ def render(
 ) -> tuple[int, Headers, bytes]:
     """Return status, headers and body of `error` as a complete HTTP response.
 
-    `should_retry` None follows the table: true for 429 and 503. A caller says True for a 502 when no attempt can have been billed,
-    and False for a 503 when one can. A retryable error tells a wait of at most 60 s, in whole seconds rounded up and in
-    milliseconds; an error that leaves the body unread closes the connection. `request_id` is one of ours.
+    `should_retry` None follows the table: true for 429 and 503, but for a limit that no waiting helps with. A caller says True for
+    a 502 when no attempt can have been billed, and False for a 503 when one can. A retryable error tells a wait of at most 60 s, in
+    whole seconds rounded up and in milliseconds; an error that leaves the body unread closes the connection. `request_id` is ours.
     """
     error, row = _row(error)
-    is_retryable = row.is_retryable if should_retry is None else should_retry
+    is_retryable = _is_retryable(error, row) if should_retry is None else should_retry
     body = _envelope(error, row, language)
     headers = [
         (b"content-type", b"application/json"),
@@ -112,6 +114,22 @@ def event(error: RelayError, language: Language) -> bytes:
     """
     error, row = _row(error)
     return b"data: " + _envelope(error, row, language) + b"\n\n"
+
+
+def ratelimit_headers(kind: str, most: int, left: int, reset_seconds: float = MINUTE_SECONDS) -> Headers:
+    """Return what tells a client about its limit of `requests` or `tokens` per minute, in the form of OpenAI.
+
+    `reset_seconds` is when there is room again, or for who has room when all of it is free. Source: "Rate limits in headers",
+    https://platform.openai.com/docs/guides/rate-limits; durations as Go writes them.
+    """
+    name = kind.encode()
+    minutes, seconds = divmod(math.ceil(reset_seconds), 60)
+    reset = f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
+    return [
+        (b"x-ratelimit-limit-" + name, b"%d" % most),
+        (b"x-ratelimit-remaining-" + name, b"%d" % left),
+        (b"x-ratelimit-reset-" + name, reset.encode()),
+    ]
 
 
 def language_of(accept_language: str, default: Language) -> Language:
@@ -162,6 +180,10 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+def _is_retryable(error: RelayError, row: HttpError) -> bool:
+    return row.is_retryable and not (isinstance(error, RateLimited) and error.retry_after_seconds is None)
+
+
 def _waits(seconds: float | None) -> Headers:
     bounded = min(max(0.001, 1.0 if seconds is None else seconds), LONGEST_RETRY_SECONDS)
     return [
@@ -176,6 +198,10 @@ def _particular(error: RelayError) -> Headers:
         return [(b"www-authenticate", b"Bearer")]
     if isinstance(error, MethodNotAllowed):
         return [(b"allow", str(error.details.get("allowed", "")).encode("ascii"))]
+    kind = _METERED.get(str(error.details.get("limit_name")))
+    if kind is not None and isinstance(error, RateLimited):
+        most, left = int(error.details["limit"]), int(error.details["remaining"])
+        return ratelimit_headers(kind, most, left, error.retry_after_seconds or MINUTE_SECONDS)
     if isinstance(error, _CLOSING_KINDS) or error.code in _CLOSING_CODES:
         return [(b"connection", b"close")]
     return []

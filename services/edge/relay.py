@@ -18,10 +18,20 @@ import msgspec
 
 from services.edge.lease import Lease
 from services.edge.openai import ChatRequest, input_tokens_bound
+from services.edge.prompt import tighter_input_bound
 from services.edge.settings import EdgeSettings
 from shared.bus import Answer, Bus, Callers
 from shared.contracts import auth, billing, dispatcher
-from shared.errors import Forbidden, Internal, RelayError, Unavailable, UpstreamTimeout, from_body
+from shared.errors import (
+    Forbidden,
+    InsufficientFunds,
+    Internal,
+    RateLimited,
+    RelayError,
+    Unavailable,
+    UpstreamTimeout,
+    from_body,
+)
 from shared.failpoints import failpoint
 from shared.patience import until_done
 from shared.settlement import settle
@@ -42,9 +52,16 @@ class Exchange:
     """One admitted request and its answer."""
 
     def __init__(
-        self, request_id: UUID, lease_id: str, call: dispatcher.ChatCall, body: bytes, answer: Answer
+        self,
+        request_id: UUID,
+        lease_id: str,
+        call: dispatcher.ChatCall,
+        body: bytes,
+        answer: Answer,
+        standing: billing.Standing | None = None,
     ) -> None:
         self.request_id = request_id
+        self.standing = standing  # what limits leave to the caller
         self.lease_id = lease_id
         self.call = call
         self.body = body  # until the answer begins: it may have to be sent again
@@ -104,8 +121,8 @@ class Relay:
         return len(self._exchanges)
 
     @property
-    def ending(self) -> int:
-        """How many holds are still to be seen to their end."""
+    def unsettled(self) -> int:
+        """How many holds have an end that is not confirmed yet."""
         return len(self._endings)
 
     async def open(
@@ -127,7 +144,7 @@ class Relay:
             raise Unavailable("overloaded", retry_after_seconds=1)
         failpoint("edge.authenticated")
         question = self._question(request_id, principal, request, body, idempotency_key)
-        hold, lease_id = await self._reserve(question)
+        question, hold, lease_id = await self._admit(question, request, body)
         failpoint("edge.reserved")
         call = dispatcher.ChatCall(
             account_id=principal.account_id,
@@ -135,6 +152,7 @@ class Relay:
             is_stream=request.is_stream,
             include_usage=request.include_usage,
             output_tokens_granted=hold.output_tokens_granted,
+            output_tokens_held=hold.output_tokens_held,
             choices=request.choices,
             input_tokens_bound=question.input_tokens_bound,
             deadline_seconds=question.deadline_seconds,
@@ -145,7 +163,9 @@ class Relay:
             self._void(question, "not_opened")
             raise
         failpoint("edge.opened")
-        exchange = self._exchanges[request_id] = Exchange(request_id, lease_id, call, body, answer)
+        exchange = self._exchanges[request_id] = Exchange(
+            request_id, lease_id, call, body, answer, hold.standing
+        )
         late = UpstreamTimeout("deadline_exceeded", limit_seconds=round(call.deadline_seconds))
         exchange.deadline = asyncio.get_running_loop().call_later(
             call.deadline_seconds, self._cut, exchange, late, "deadline"
@@ -219,6 +239,7 @@ class Relay:
             deadline_seconds=self._settings.request_seconds_max,
             fingerprint=hashlib.blake2b(body, digest_size=16).hexdigest(),
             idempotency_key=idempotency_key,
+            is_stream=request.is_stream,
         )
 
     async def _send(
@@ -231,6 +252,17 @@ class Relay:
             deadline_seconds=call.deadline_seconds,
             first_attempt=first_attempt,
         )
+
+    async def _admit(
+        self, question: billing.Reserve, request: ChatRequest, body: bytes
+    ) -> tuple[billing.Reserve, billing.Hold, str]:
+        """Return what was asked in the end, the hold, and its lease. A refusal may be for want of a closer look at the prompt."""
+        try:
+            return question, *await self._reserve(question)
+        except (InsufficientFunds, RateLimited) as refusal:
+            bound = await tighter_input_bound(refusal, body, request, question.input_tokens_bound)
+        question = msgspec.structs.replace(question, input_tokens_bound=bound)
+        return question, *await self._reserve(question)
 
     async def _reserve(self, question: billing.Reserve) -> tuple[billing.Hold, str]:
         """Return the hold and the id of the lease that it is under."""
@@ -313,6 +345,7 @@ def _void_of(exchange: Exchange) -> billing.Void:
         account_id=exchange.call.account_id,
         reason="not_accepted_upstream",
         attempt=exchange.attempt,
+        attempts=() if exchange.words is None else exchange.words.attempts,
     )
 
 

@@ -17,10 +17,13 @@ from shared.ids import uuid7
 from shared.messages import MESSAGES
 from shared.metrics import OTHER, Metrics
 
-Route = Literal["chat", "models", "other"]
+Route = Literal["chat", "models", "account", "other"]
 Outcome = Literal["complete", "refused", "broken", "left", "stalled", "cut"]
 """`refused` has an error status, `broken` an error after it. The client of `left` and `stalled` did not take its answer, and we
 gave up `cut`."""
+
+# What alarms look for stands at 0 from the start: a series that begins with its first event has no increase.
+_ALARMING = tuple(("chat", *how, "refused") for how in (("500", "internal_error"), ("503", "overloaded")))
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ class Visits:
 
     def __init__(self, *, access_log: bool) -> None:
         self._has_log = access_log
-        self._counts: Counter[tuple[str, ...]] = Counter()
+        self._counts: Counter[tuple[str, ...]] = Counter(dict.fromkeys(_ALARMING, 0))
 
     def measure(self, metrics: Metrics) -> None:
         """Show the requests in `metrics`."""

@@ -42,6 +42,9 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     reasoning: Tokens = 0
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
     tools: Annotated[int, Meta(ge=0, le=64)] = 0
+    opening: Annotated[int, Meta(ge=0, le=10_000)] = (
+        0  # events without content between the role and the first token
+    )
 
     # Timing: `stall_at=tok:ms`, `pre_ping=n:ms` (n pings, one each ms, before the first token).
     header_delay: Milliseconds = 0
@@ -89,7 +92,9 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     fees: Annotated[str, Meta(pattern=r"^web_search:\d{1,6}\Z")] | None = None
 
     # Errors and cuts; `fail_first` and `fail_rate` limit all of them to some of the attempts. `tok:0` and `mid:0` are
-    # after the role. A plain body is torn in its middle, unless the place is `headers`, `first` or `mid_utf8`.
+    # after the role. A plain body is torn in its middle, unless the place is `headers`, `first` or `mid_utf8`. After so many
+    # tokens `malformed` sends half an object of JSON as a whole event, and `done_at` a `[DONE]`, and nothing else follows; a
+    # plain body is half an object. `empty` answers with a body of nothing, or with no choices.
     status: Annotated[int, Meta(ge=400, le=599)] | None = None
     err_shape: Literal["openai", "detail", "html", "empty", "text"] = "openai"
     code: HeaderText | None = None
@@ -106,6 +111,9 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         | None
     ) = None
     cut_mode: Literal["fin", "rst", "bad_chunk", "hang"] = "fin"
+    malformed: Tokens | None = None
+    done_at: Tokens | None = None
+    empty: Literal["body", "choices"] | None = None
     ignore_abort: bool = False
     echo_secret: bool = False
     redirect: HeaderText | None = None
@@ -117,14 +125,21 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def has_fault(self) -> bool:
-        """Whether the answer is an error, a redirect or a cut."""
-        return bool(self.status or self.err_in or self.cut or self.redirect or self.echo_secret)
+        """Whether the answer is an error, a redirect, a cut or spoilt."""
+        return bool(
+            self.status or self.err_in or self.cut or self.redirect or self.echo_secret or self.is_spoilt
+        )
+
+    @property
+    def is_spoilt(self) -> bool:
+        """Whether the answer says less than a good one, or nothing that can be read."""
+        return self.malformed is not None or self.done_at is not None or self.empty is not None
 
     def without_faults(self) -> "Behaviour":
         """Return the same behaviour for an attempt that succeeds."""
         return msgspec.structs.replace(
-            self, status=None, err_in=None, cut=None, redirect=None, echo_secret=False,
-            fail_first=None, fail_rate=None,
+            self, status=None, err_in=None, cut=None, redirect=None, echo_secret=False, malformed=None, done_at=None,
+            empty=None, fail_first=None, fail_rate=None,
         )  # fmt: skip
 
 

@@ -108,6 +108,8 @@ def events(answer: Answer, behaviour: Behaviour, include_usage: bool) -> list[Ev
     writer = _ChunkWriter(answer, behaviour, include_usage and not behaviour.ignore_include_usage)
     for index in range(len(answer.choices)):
         writer.write("role", [_ChunkChoice(index, _Delta(role="assistant", content="", refusal=None))])
+    for _ in range(behaviour.opening):
+        writer.write("role", [_ChunkChoice(0, _Delta(content=""))])
     rows = zip_longest(*(_deltas(choice, behaviour.chunk_tokens) for choice in answer.choices))
     for row in rows:
         advance = max(size for _, size in filter(None, row))

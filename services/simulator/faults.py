@@ -7,6 +7,9 @@ import msgspec
 from services.simulator.behaviour import Behaviour
 from services.simulator.chat import Event
 
+HALF_OF_JSON = b'{"choices":[{"index":0,"delta":{"content":"'
+NO_CHOICES = b'{"id":"chatcmpl-empty","object":"chat.completion.chunk","choices":[]}'
+
 # The `type` and `code` of OpenAI's errors by status; every other status is the server's fault.
 KINDS: dict[int, tuple[str, str]] = {
     400: ("invalid_request_error", "invalid_value"),
@@ -67,10 +70,40 @@ def into_stream(events: list[Event], behaviour: Behaviour, error: bytes) -> list
     place, _, count = (behaviour.err_in or "").partition(":")
     kept = 0
     if place == "mid":
-        kept = next((at + 1 for at, event in enumerate(events) if event.tokens >= int(count)), len(events))
+        kept = _events_until(events, int(count))
     elif place == "after_finish":
         kept = max(at + 1 for at, event in enumerate(events) if event.label == "finish")
     if kept == len(events):
         return events
     tokens = events[kept - 1].tokens if kept else 0
     return [*events[:kept], Event(label="error", data=error, tokens=tokens)]
+
+
+def spoil_stream(events: list[Event], behaviour: Behaviour) -> list[Event]:
+    """Return the events of an answer that is empty, malformed, or declared done too early."""
+    if behaviour.empty is not None:
+        no_choices = [
+            Event(label="usage", data=NO_CHOICES, tokens=0),
+            Event(label="done", data=b"[DONE]", tokens=0),
+        ]
+        return no_choices if behaviour.empty == "choices" else []
+    after = behaviour.malformed if behaviour.malformed is not None else behaviour.done_at
+    if after is None:
+        return events
+    kept = events[: _events_until(events, after)]
+    tokens = kept[-1].tokens
+    if behaviour.malformed is not None:
+        return [*kept, Event(label="error", data=HALF_OF_JSON, tokens=tokens)]
+    return [*kept, Event(label="done", data=b"[DONE]", tokens=tokens)]
+
+
+def spoil_body(body: bytes, behaviour: Behaviour) -> bytes:
+    """Return the body of a plain answer that is empty or malformed; one that is done is done."""
+    if behaviour.empty is not None:
+        return NO_CHOICES if behaviour.empty == "choices" else b""
+    return body[: len(body) // 2] if behaviour.malformed is not None else body
+
+
+def _events_until(events: list[Event], tokens: int) -> int:
+    """Return how many events there are until so many tokens are out, all of them when there are not so many tokens."""
+    return next((at + 1 for at, event in enumerate(events) if event.tokens >= tokens), len(events))

@@ -103,6 +103,8 @@ def _stream(case: Case, answer: Answer, seed: int) -> Content:
     events = chat.events(answer, behaviour, case.request.includes_usage)
     if behaviour.err_in is not None:
         events = faults.into_stream(events, behaviour, faults.body(behaviour, case.api_key))
+    elif behaviour.is_spoilt:
+        events = faults.spoil_stream(events, behaviour)
     times = pacing.event_times(events, behaviour, chance(case, seed))
     pieces = [
         Piece(label=event.label, data=data, at=at, tokens=event.tokens)
@@ -132,7 +134,7 @@ def _plain(case: Case, answer: Answer, seed: int) -> Content:
         Piece(label="generated", data=b"", at=at, tokens=event.tokens)
         for event, at in zip(events, times, strict=True)
     ]
-    body = chat.body(answer, behaviour).ljust(behaviour.huge_body)
+    body = faults.spoil_body(chat.body(answer, behaviour), behaviour).ljust(behaviour.huge_body)
     due = times[-1] if times else pacing.head_at(behaviour)
     generated.append(Piece(label="body", data=body, at=due, tokens=answer.usage.completion_tokens))
     pieces = _with_pings(generated, [*times, due], behaviour, b"\n")
@@ -141,7 +143,7 @@ def _plain(case: Case, answer: Answer, seed: int) -> Content:
         content_type="application/json",
         pieces=pieces,
         headers=_answer_headers(answer, behaviour),
-        head_at=next(piece.at for piece in pieces if piece.data),
+        head_at=next((piece.at for piece in pieces if piece.data), due),
         usage=answer.usage,
     )
 

@@ -114,7 +114,7 @@ class Simulator:
         """Return the plan for a request, and its exchange in the journal; `/_sim/` itself is not recorded."""
         if path.startswith(ADMIN_PREFIX):
             return self._administer(method, path.removeprefix(ADMIN_PREFIX), body), None
-        exchange = Exchange(method, path, headers, body, _bearer(headers))
+        exchange = Exchange(method, path, headers, body, _key_in(headers))
         self._journal.open(exchange)
         return self._desk.answer(exchange, body), exchange
 
@@ -165,8 +165,11 @@ def _json(value: object) -> bytes:
     return msgspec.json.encode(value)
 
 
-def _bearer(headers: Sequence[Header]) -> str:
+def _key_in(headers: Sequence[Header]) -> str:
+    """Return the caller's key, from the header that OpenAI, Azure or Anthropic reads it from."""
     for name, value in headers:
+        if name.lower() in (b"api-key", b"x-api-key"):
+            return value.decode("latin-1").strip()
         if name.lower() == b"authorization":
             scheme, _, key = value.decode("latin-1").partition(" ")
             return key.strip() if scheme.lower() == "bearer" else ""

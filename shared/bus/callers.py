@@ -5,6 +5,7 @@ from collections import Counter, deque
 
 import msgspec
 
+from shared.budget import Budget
 from shared.bus.bus import Bus
 from shared.bus.endpoint import Endpoint, unix_ms
 from shared.contracts import dispatcher
@@ -27,9 +28,7 @@ from shared.stream.caller import Call, CallerStream
 from shared.stream.flow import window_bytes
 from shared.stream.frames import Frame, FrameType
 
-REOPEN_SHARE = (
-    0.1  # further attempts are at most this share of the calls, so that a slow moment does not become a storm
-)
+REOPEN_SHARE = 0.1  # of the calls, so that a slow moment does not become a storm
 REOPEN_BURST = 20.0
 
 
@@ -100,9 +99,9 @@ class Callers(Endpoint):
             peer_life=dispatcher.CALLEE_LIFE,
         )
         self._answers: dict[str, Answer] = {}
-        self._reopens = REOPEN_BURST
         self._ends: Counter[str] = Counter()
         self.now = self._now
+        self._reopens = Budget(share=REOPEN_SHARE, per_second=0.0, burst=REOPEN_BURST, now=self.now())
 
     @property
     def active(self) -> int:
@@ -130,7 +129,7 @@ class Callers(Endpoint):
         """
         if (former := self._answers.get(request_id)) is not None:
             self._drop(former)
-        self._reopens = min(REOPEN_BURST, self._reopens + REOPEN_SHARE)
+        self._reopens.earn(self.now())
         wall = unix_ms()
         call = Call(
             request_id=request_id,
@@ -229,7 +228,4 @@ class Callers(Endpoint):
 
     def take_reopen(self) -> bool:
         """Take one further attempt from the budget of this process; return whether there was one."""
-        if self._reopens < 1:
-            return False
-        self._reopens -= 1
-        return True
+        return self._reopens.take(self.now())

@@ -83,6 +83,8 @@ class CoalescingClient(Client):
         if not self._pending or not self.is_connected or self._draining is not None:
             return
         writer: asyncio.StreamWriter = self._transport._io_writer  # type: ignore[union-attr]  # TCP is all we use
+        if writer.transport.is_closing():
+            return  # the reader is about to see it too, and reconnects; what is pending is written then
         pending, self._pending, self._pending_data_size = self._pending, [], 0
         writer.writelines(pending)
         if writer.transport.get_write_buffer_size() > SOCKET_BYTES_MAX:

@@ -6,13 +6,16 @@ import msgspec
 
 from shared.contracts.call import AUTH, BILLING, DISPATCHER, EDGE, OPERATOR, Call, Empty, Event, WorkQueue
 
-Outcome = Literal["completed", "client_gone", "upstream_failed", "refused", "platform_failed"]
+Outcome = Literal["completed", "client_gone", "upstream_failed", "refused", "platform_failed", "unfunded"]
 AbortPolicy = Literal["estimate", "no_bill"]
 Witness = Literal["dispatcher", "edge"]
 
 
 class Reserve(msgspec.Struct, frozen=True, kw_only=True):
-    """May this request run? Bounds are token counts; `output_tokens_wanted` is for one choice, None if the client named none."""
+    """May this request run? Bounds are token counts; `output_tokens_wanted` is for one choice, None if the client named none.
+
+    The hold of a stream covers only the first of its output, and grows with it.
+    """
 
     request_id: str
     account_id: str
@@ -25,15 +28,31 @@ class Reserve(msgspec.Struct, frozen=True, kw_only=True):
     deadline_seconds: float
     fingerprint: str
     idempotency_key: str | None = None
+    is_stream: bool = False
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What the tightest limit per minute of key and account leaves after this request; None for what is not limited."""
+
+    requests_limit: int | None = None
+    requests_remaining: int | None = None
+    tokens_limit: int | None = None
+    tokens_remaining: int | None = None
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
-    """The money is held. `output_tokens_granted` is the bound for one choice, to be sent upstream."""
+    """The money is held. `output_tokens_granted` is the bound for one choice, to be sent upstream.
+
+    `output_tokens_held` is how much output the hold covers, over all choices; None is all that was granted. `standing` is None for
+    a caller without limits.
+    """
 
     request_id: str
     amount_nano_usd: int
     output_tokens_granted: int
     price_id: int
+    output_tokens_held: int | None = None
+    standing: Standing | None = None
 
 
 class Extend(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +116,7 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
     """The evidence of how a request ended. Billing decides the charge from it by the declared table C1…C9.
 
     `usage` is what the upstream reported, None when it said nothing; `delivered` is our own estimate of what the client got.
+    `counted_by` is what counted it, such as `tiktoken/o200k_base`.
     The bounds are those of the hold, over all choices: a usage far beyond them is not believed, and neither is one of which
     `is_usage_doubtful` says that some of its figures were no counts, and are left out or cut off here.
     """
@@ -115,6 +135,7 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
     channel: str = ""
     witness: Witness = "dispatcher"
     attempts: tuple[UpstreamAttempt, ...] = ()
+    counted_by: str = "bytes"
 
 
 class Void(msgspec.Struct, frozen=True, kw_only=True):
@@ -270,9 +291,13 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListPrices(msgspec.Struct, frozen=True, kw_only=True):
-    """List the price that is in force for each model; for one model every version, newest first."""
+    """List the price that is in force for each model; for one model every version, newest first.
+
+    With `is_scheduled` those that are not effective yet, the next first.
+    """
 
     model: str | None = None
+    is_scheduled: bool = False
 
 
 class Prices(msgspec.Struct, frozen=True, kw_only=True):
@@ -354,7 +379,7 @@ RENEW_LEASE = Call("billing.lease.renew", Lease, LeaseState, owner=BILLING, call
 END_LEASE = Call("billing.lease.end", Lease, LeaseState, owner=BILLING, callers=(EDGE,))
 PUT_ACCOUNT = Call("billing.account.put", PutAccount, Empty, owner=BILLING, callers=(AUTH,))
 PUT_KEY = Call("billing.key.put", PutKey, Empty, owner=BILLING, callers=(AUTH,))
-GET_BALANCE = Call("billing.balance.get", GetBalance, Balance, owner=BILLING, callers=(OPERATOR,))
+GET_BALANCE = Call("billing.balance.get", GetBalance, Balance, owner=BILLING, callers=(EDGE, OPERATOR))
 CREDIT = Call("billing.credit", Credit, Balance, owner=BILLING, callers=(OPERATOR,))
 SET_PRICE = Call("billing.price.set", SetPrice, Price, owner=BILLING, callers=(OPERATOR,))
 LIST_PRICES = Call("billing.price.list", ListPrices, Prices, owner=BILLING, callers=(EDGE, OPERATOR))

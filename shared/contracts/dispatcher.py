@@ -1,17 +1,24 @@
 """What `dispatcher` answers: streams of model calls, and the channels they go out on."""
 
+from typing import Literal
+
 import msgspec
 
-from shared.contracts.billing import AbortPolicy, Settle
+from shared.contracts.billing import AbortPolicy, Settle, UpstreamAttempt
 from shared.contracts.call import DISPATCHER, EDGE, OPERATOR, Call, Channel, Empty, Event
 from shared.errors import ErrorBody
+
+ChannelState = Literal["on", "draining", "off"]
+AuthHeader = Literal["authorization", "api-key", "x-api-key"]
+RefusedAs = Literal["credential", "billing"]
 
 
 class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
     """The head of an OPEN: what the dispatcher must know before it reads the body.
 
-    `output_tokens_granted` is the bound for one choice that is sent upstream; `input_tokens_bound` and
-    `deadline_seconds` (from when the dispatcher hears it) come from the hold.
+    `output_tokens_granted` is the bound for one choice that is sent upstream; `output_tokens_held` is how much output the hold
+    covers at first, over all choices (None: all of it). `input_tokens_bound` and `deadline_seconds` (from when the dispatcher hears
+    it) come from the hold.
     """
 
     account_id: str
@@ -22,6 +29,7 @@ class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
     choices: int
     input_tokens_bound: int
     deadline_seconds: float
+    output_tokens_held: int | None = None
 
 
 class AnswerHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,12 +43,14 @@ class AnswerTail(msgspec.Struct, frozen=True, kw_only=True):
     """The last word on an answer: None or the error that ended it, and the claim that is sent to billing.
 
     The edge sends the same claim when it does not see it confirmed: the first commit wins, the second changes nothing.
-    `claim` is None when the hold is voided instead. `may_be_billed` is true when some attempt can have cost money upstream.
+    `claim` is None when the hold is voided instead; `attempts` then says what came of each channel. `may_be_billed` is true when
+    some attempt can have cost money upstream.
     """
 
     error: ErrorBody | None = None
     claim: Settle | None = None
     may_be_billed: bool = False
+    attempts: tuple[UpstreamAttempt, ...] = ()
 
 
 class ListModels(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +73,11 @@ class OfferedModels(msgspec.Struct, frozen=True, kw_only=True):
 class CreateChannel(msgspec.Struct, frozen=True, kw_only=True):
     """Make a channel: an upstream account that serves `models` (our name → the upstream's name).
 
-    Higher `priority` is tried first; among equals the chance is in proportion to `weight`.
+    Higher `priority` is tried first; among equals the chance is in proportion to `weight`. `credential` becomes its first key,
+    named `default`; `auth_header` is where a key is sent, as `Bearer` in `authorization` and bare in the others. `headers` are sent
+    beside. Members of the request are taken out by `drop_parameters`, then given by `default_parameters` where the client has none,
+    then put by `set_parameters`; the values are texts of JSON. `slow_seconds` is how long a stream may be without output before
+    another channel is tried, None as the setting says.
     """
 
     name: str
@@ -74,10 +88,20 @@ class CreateChannel(msgspec.Struct, frozen=True, kw_only=True):
     weight: int = 1
     abort_policy: AbortPolicy = "estimate"
     output_parameter: str = "max_tokens"
+    auth_header: AuthHeader = "authorization"
+    headers: dict[str, str] = {}
+    set_parameters: dict[str, str] = {}
+    default_parameters: dict[str, str] = {}
+    drop_parameters: tuple[str, ...] = ()
+    slow_seconds: float | None = None
 
 
 class UpdateChannel(msgspec.Struct, frozen=True, kw_only=True):
-    """Change what is given of a channel; None leaves a field as it is."""
+    """Change what is given of a channel; None leaves a field as it is.
+
+    `credential` replaces the key named `default`, or makes it. `slow_seconds` 0 goes back to the setting. A channel that is
+    `draining` or `off` gets no new request, and its running ones go on; keys of one that is `off` are not tested either.
+    """
 
     name: str
     base_url: str | None = None
@@ -87,7 +111,13 @@ class UpdateChannel(msgspec.Struct, frozen=True, kw_only=True):
     weight: int | None = None
     abort_policy: AbortPolicy | None = None
     output_parameter: str | None = None
-    is_enabled: bool | None = None
+    state: ChannelState | None = None
+    auth_header: AuthHeader | None = None
+    headers: dict[str, str] | None = None
+    set_parameters: dict[str, str] | None = None
+    default_parameters: dict[str, str] | None = None
+    drop_parameters: tuple[str, ...] | None = None
+    slow_seconds: float | None = None
 
 
 class ChannelName(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,8 +126,32 @@ class ChannelName(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
+class AddKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Give the channel one more upstream key, under a name of its own."""
+
+    channel: str
+    key: str
+    credential: str
+
+
+class RemoveKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Remove a key of a channel; it keeps at least one."""
+
+    channel: str
+    key: str
+
+
+class KeyInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One upstream key as it may be shown. `refused_as` says why it is out since `refused_unix`: not valid, or not paid for."""
+
+    name: str
+    refused_as: RefusedAs | None = None
+    refused_unix: float | None = None
+    tested_unix: float | None = None
+
+
 class ChannelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One channel as it may be shown: everything but its credential."""
+    """One channel as it may be shown: everything but its keys themselves."""
 
     id: str
     name: str
@@ -107,8 +161,15 @@ class ChannelInfo(msgspec.Struct, frozen=True, kw_only=True):
     weight: int
     abort_policy: AbortPolicy
     output_parameter: str
-    is_enabled: bool
+    state: ChannelState
     version: int
+    auth_header: AuthHeader = "authorization"
+    headers: dict[str, str] = {}
+    set_parameters: dict[str, str] = {}
+    default_parameters: dict[str, str] = {}
+    drop_parameters: tuple[str, ...] = ()
+    slow_seconds: float | None = None
+    keys: tuple[KeyInfo, ...] = ()
 
 
 class ChannelInfos(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,8 +178,34 @@ class ChannelInfos(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[ChannelInfo, ...]
 
 
+class TestChannel(msgspec.Struct, frozen=True, kw_only=True):
+    """Send a small real request through a channel, with each of its keys or the one that is named; its first model unless named."""
+
+    name: str
+    model: str | None = None
+    key: str | None = None
+
+
+class TestResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a test with one key: `result` is `completed` or a fault's kind, `status` the upstream's if there was one."""
+
+    key: str
+    result: str
+    status: int | None
+    first_output_ms: int | None
+    took_ms: int
+
+
+class ChannelTested(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a test, key by key. A key that is refused is out from then on, and one that answers is in again."""
+
+    name: str
+    model: str
+    results: tuple[TestResult, ...]
+
+
 class ChannelChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """A channel was made, changed or deleted; every dispatcher reads them again, every edge its list of models."""
+    """A channel was made, changed or deleted, or a key of it; every dispatcher reads them again, every edge its list of models."""
 
     name: str
 
@@ -133,6 +220,11 @@ LIST_MODELS = Call("dispatch.models", ListModels, OfferedModels, owner=DISPATCHE
 CREATE_CHANNEL = Call("channel.create", CreateChannel, ChannelInfo, owner=DISPATCHER, callers=(OPERATOR,))
 UPDATE_CHANNEL = Call("channel.update", UpdateChannel, ChannelInfo, owner=DISPATCHER, callers=(OPERATOR,))
 DELETE_CHANNEL = Call("channel.delete", ChannelName, Empty, owner=DISPATCHER, callers=(OPERATOR,))
+ADD_KEY = Call("channel.key.add", AddKey, ChannelInfo, owner=DISPATCHER, callers=(OPERATOR,))
+REMOVE_KEY = Call("channel.key.remove", RemoveKey, ChannelInfo, owner=DISPATCHER, callers=(OPERATOR,))
+TEST_CHANNEL = Call(
+    "channel.test", TestChannel, ChannelTested, owner=DISPATCHER, callers=(OPERATOR,), timeout_seconds=45.0
+)
 LIST_CHANNELS = Call("channel.list", Empty, ChannelInfos, owner=DISPATCHER, callers=(OPERATOR,))
 
 CHANNEL_CHANGED = Event(

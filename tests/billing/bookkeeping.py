@@ -16,7 +16,7 @@ Command = dict[str, Field]
 _EXECUTE = """
     SELECT ord, result, state, amount_nano_usd, input_tokens_bound, output_tokens_bound, price_id, attempt,
         deadline_seconds, charged_nano_usd, needed_nano_usd, affordable_output_tokens,
-        posted_nano_usd, held_nano_usd, version, former_id
+        posted_nano_usd, held_nano_usd, version, former_id, output_tokens_granted, limits
     FROM billing.execute($1, $2)"""
 
 

@@ -38,7 +38,7 @@ def lane_on(url: str) -> Lane:
 
 
 @asynccontextmanager
-async def running(database_url: str, nats_url: str, **other: object) -> AsyncIterator[Starlette]:
+async def running(database_url: str, nats_url: str, **other: float | Secret) -> AsyncIterator[Starlette]:
     """Run one replica of billing through its lifespan; `other` are its settings.
 
     Its leases are short and have no grace, and it drains for a while.
@@ -54,11 +54,11 @@ async def running(database_url: str, nats_url: str, **other: object) -> AsyncIte
 
 
 @asynccontextmanager
-async def asking(ledger: Ledger, nats_url: str) -> AsyncIterator[Bus]:
-    """Run billing with a price for the model `m`, and yield the bus of whoever asks it."""
+async def asking(ledger: Ledger, nats_url: str, **other: Secret) -> AsyncIterator[Bus]:
+    """Run billing with a price for the model `m` and `other` settings, and yield the bus of whoever asks it."""
     await ledger.set_price()
     async with (
-        running(ledger.url, nats_url, lease_seconds=60, reap_seconds=60.0),
+        running(ledger.url, nats_url, lease_seconds=60, reap_seconds=60.0, **other),
         Bus(Settings(nats_url=nats_url), party=EDGE) as bus,
     ):
         yield bus

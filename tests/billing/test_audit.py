@@ -26,6 +26,8 @@ FAULTS = {
     "UPDATE billing.usage SET cost_nano_usd = cost_nano_usd + 1",
     "I21": "UPDATE billing.transfer SET account_version_after = 7 WHERE kind = 'usage'",
     "I22": "INSERT INTO billing.outbox (subject, transfer_id) VALUES ('billing.event.credited', 999)",
+    "I29": "UPDATE billing.meter SET running = running + 1",
+    "I30": "UPDATE billing.meter SET total_nano_usd = total_nano_usd + 1",
     "I28": "DELETE FROM billing.transfer WHERE kind = 'write_off'",
 }
 
@@ -35,6 +37,7 @@ async def busy(ledger: Ledger) -> Ledger:
     """A ledger with a live, a settled, an overrun and an expired hold."""
     await ledger.set_price()
     account = await ledger.open_account(1000)
+    await ledger.call("set_limits", account, None, '{"requests_per_minute": 100}')
     live, settled, overrun, lost = (uuid7() for _ in range(4))
     await ledger.call("renew_lease", "gone", 3600)
     await ledger.execute(

@@ -5,11 +5,11 @@ import math
 import msgspec
 import pytest
 
+from services.billing.answers import Answer
 from services.billing.commands import (
     ATTEMPT_MAX,
     DEADLINE_SECONDS_MAX,
     TOKENS_MAX,
-    Answer,
     ended,
     extend,
     extended,
@@ -37,6 +37,7 @@ from shared.ids import uuid7
 from tests.billing import running
 
 ACCOUNT = uuid7()
+SLICE_TOKENS = 2048
 
 REFUSALS: dict[str, tuple[type[RelayError], str]] = {
     "insufficient": (InsufficientFunds, "insufficient_balance"),
@@ -115,10 +116,16 @@ def test_what_is_affordable_is_said_for_one_choice() -> None:
 def test_a_hold_grants_its_output_to_each_choice() -> None:
     """The ledger counts all choices together, upstream is told the bound of one."""
     asked = running.reserve(ACCOUNT, choices=4)
-    answer = Answer(ord=0, result="ok", amount_nano_usd=9, output_tokens_bound=402, price_id=3)
+    answer = Answer(
+        ord=0, result="ok", amount_nano_usd=9, output_tokens_bound=64, output_tokens_granted=402, price_id=3
+    )
 
     assert reserved(asked, answer) == billing.Hold(
-        request_id=asked.request_id, amount_nano_usd=9, output_tokens_granted=100, price_id=3
+        request_id=asked.request_id,
+        amount_nano_usd=9,
+        output_tokens_granted=100,
+        output_tokens_held=64,
+        price_id=3,
     )
 
 
@@ -140,7 +147,7 @@ def test_a_hold_grants_its_output_to_each_choice() -> None:
 def test_a_reserve_that_no_request_can_mean_is_refused(field: str, value: float, param: str) -> None:
     """Before it reaches the ledger, and by name."""
     with pytest.raises(InvalidRequest) as caught:
-        reserve(running.reserve(ACCOUNT, **{field: value}))
+        reserve(running.reserve(ACCOUNT, **{field: value}), SLICE_TOKENS)
 
     assert caught.value.param == param
 
@@ -148,10 +155,11 @@ def test_a_reserve_that_no_request_can_mean_is_refused(field: str, value: float,
 def test_wanted_output_is_bounded_over_all_choices() -> None:
     """So that no product of the two overflows."""
     with pytest.raises(InvalidRequest):
-        reserve(running.reserve(ACCOUNT, choices=128, output_tokens_wanted=TOKENS_MAX // 128 + 1))
-    assert (
-        reserve(running.reserve(ACCOUNT, choices=128, output_tokens_wanted=TOKENS_MAX // 128)).choices == 128
-    )
+        reserve(
+            running.reserve(ACCOUNT, choices=128, output_tokens_wanted=TOKENS_MAX // 128 + 1), SLICE_TOKENS
+        )
+    most = running.reserve(ACCOUNT, choices=128, output_tokens_wanted=TOKENS_MAX // 128)
+    assert reserve(most, SLICE_TOKENS).choices == 128
 
 
 def test_a_settlement_carries_the_charge_and_not_the_claim() -> None:

@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 
 from services.billing import commands
+from services.billing.answers import Answer
 from services.billing.lane import Lane
 from shared.contracts import billing
 from shared.db import Connection, connect
@@ -124,7 +125,7 @@ async def test_of_many_at_once_one_runs(ledger: Ledger, account_id: UUID) -> Non
             idempotency_key="order-1",
         )
         try:
-            commands.reserved(request, await lane.submit(commands.reserve(request), within_seconds=30))
+            commands.reserved(request, await lane.submit(commands.reserve(request, 2048), within_seconds=30))
         except Repeated as error:
             return error.code
         return "ok"
@@ -159,7 +160,7 @@ def test_a_reused_key_has_an_error_of_its_own() -> None:
     )  # fmt: skip
 
     with pytest.raises(KeyReused):
-        commands.reserved(request, commands.Answer(ord=0, result="key_reused"))
+        commands.reserved(request, Answer(ord=0, result="key_reused"))
 
 
 def _free(request_id: UUID, account_id: UUID, **other: Field) -> bookkeeping.Command:

@@ -8,7 +8,8 @@ import asyncpg
 import pytest
 
 from services.billing import lane as lane_module
-from services.billing.commands import Answer, Command
+from services.billing.answers import Answer
+from services.billing.commands import Command
 from services.billing.lane import BATCH_MAX, BUSY_TRIES, Lane
 from services.devstack.postgres import EmbeddedPostgres
 from shared import db

@@ -7,7 +7,8 @@ from shared.ids import uuid7
 from tests.billing.bookkeeping import Ledger, reserve, settle, void
 
 TABLES = (
-    "account", "api_key", "hold", "idempotency", "lease", "migration", "outbox", "platform_account", "price", "transfer", "usage",
+    "account", "account_group", "api_key", "code", "code_batch", "hold", "idempotency", "lease", "meter", "migration", "outbox",
+    "platform_account", "price", "transfer", "usage",
 )  # fmt: skip
 
 
@@ -20,6 +21,9 @@ async def service(ledger: Ledger) -> Ledger:
         reserve(settled, account, idempotency_key="k"), settle(settled, account), reserve(voided, account), void(voided, account),
         reserve(uuid7(), account), void(uuid7(), account),
     )  # fmt: skip
+    await ledger.call("put_group", "group", "{}", [], 1_000_000)
+    await ledger.call("set_group", account, "group")
+    await ledger.call("make_codes", "batch", 1, None, [bytes(32)])
     await ledger.connection.execute("SET ROLE relay_billing")
     return ledger
 
@@ -59,8 +63,9 @@ async def test_service_runs_its_functions_and_no_inner_one(service: Ledger) -> N
     )
     granted = {row["proname"] for row in functions if row["is_granted"]}
     assert granted == {
-        "credit", "end_lease", "execute", "expire", "lead_outbox", "outbox_batch", "outbox_published",
-        "prune_idempotency", "prune_tombstones", "put_account", "put_key", "renew_lease", "set_price",
+        "claim_code", "credit", "delete_group", "end_lease", "execute", "expire", "lead_outbox", "limits_of", "make_codes",
+        "outbox_batch", "outbox_published", "prune_idempotency", "prune_tombstones", "put_account", "put_group", "put_key",
+        "renew_lease", "revoke_codes", "set_group", "set_limits", "set_price",
     }  # fmt: skip
     for row in functions:
         assert not row["is_public"]

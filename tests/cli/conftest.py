@@ -141,6 +141,7 @@ class _Services:
     def _apps(self) -> Iterator[Starlette]:
         auth, billing, dispatcher = (self._relay.variables_of(party) for party in (AUTH, BILLING, DISPATCHER))
         auth["RELAY_KEY_PEPPER"] = dispatcher["RELAY_MASTER_KEY"] = secrets.token_hex(32)
+        billing["RELAY_CODE_PEPPER"] = secrets.token_hex(32)
         billing_settings = load(BillingSettings, billing)
         yield billing_app(billing_settings, Bus(billing_settings, party=BILLING))
         auth_settings = load(AuthSettings, auth)

@@ -68,3 +68,34 @@ def test_a_price_that_is_none_is_a_wrong_call(running: Relay, text: str) -> None
     assert "Invalid value for '--input'" in running.refusal(
         "price", "set", "p4", "--input", text, "--output", "1", status=2
     )
+
+
+def test_a_price_can_have_tiers_and_a_date(running: Relay) -> None:
+    """Tiers go upwards in whatever order they are named; a later price is scheduled, and the present one stays."""
+    now = _price(running, "p5", "--input", "1", "--output", "2", "--context-tokens", "200000")
+    later = _price(
+        running, "p5", "--input", "1", "--output", "2", "--effective", "2090-01-01",
+        "--tier", "200000:4:8:3:5", "--tier", "100000:2:4",
+    )  # fmt: skip
+
+    tiers = [(each.above_input_tokens, each.input_pico_usd, each.cache_read_pico_usd) for each in later.tiers]
+    assert tiers == [(100_000, 2_000_000, 2_000_000), (200_000, 4_000_000, 3_000_000)]
+    assert later.effective_unix == 3_786_912_000
+    assert later.context_tokens == now.context_tokens == 200_000
+    assert (now.source, now.tiers) == ("operator", ())
+    scheduled = running.text("price", "list", "--scheduled").splitlines()
+    place = next(number for number, row in enumerate(scheduled) if row.startswith("p5 "))
+    assert "2090-01-01 00:00:00Z" in scheduled[place]
+    assert scheduled[place + 1].split() == ["above", "100000", "2.00", "4.00", "2.00", "2.00"]
+    assert scheduled[place + 2].split() == ["above", "200000", "4.00", "8.00", "3.00", "5.00"]
+    assert [
+        row.split()[1] for row in running.text("price", "list").splitlines() if row.startswith("p5 ")
+    ] == ["1.00"]
+
+
+def test_a_price_cannot_begin_in_the_past_nor_be_cheaper_for_more(running: Relay) -> None:
+    """What was charged stays charged, and more tokens never cost less."""
+    given = ("price", "set", "p6", "--input", "1", "--output", "2")
+
+    assert "in the past" in running.refusal(*given, "--effective", "2026-01-01")
+    assert "nowhere cheaper" in running.refusal(*given, "--tier", "1000:0.5:2")

@@ -7,7 +7,7 @@ import pytest
 
 from services.cli.database import Audited
 from shared.bus import Bus
-from shared.contracts import auth, billing
+from shared.contracts import accounts, auth, billing
 from shared.contracts.call import EDGE
 from shared.ids import process_id, uuid7
 from shared.settings import Settings, load
@@ -57,16 +57,28 @@ def test_usage_is_listed(running: Relay, spent: str) -> None:
     assert spent in [each.request_id for each in records]
 
 
-def test_one_request_is_shown_whole(running: Relay, spent: str) -> None:
-    """With its charge to the last digit."""
-    sheet = running.text("usage", "show", spent)
-    records = msgspec.json.decode(
-        running.text("usage", "show", spent, "--json"), type=billing.UsageRecords
-    ).items
+def test_one_request_has_a_receipt(running: Relay, spent: str) -> None:
+    """With its price, units, rule and charge to the last digit, which come out when they are computed again."""
+    sheet = running.text("receipt", spent, "--verify")
+    found = msgspec.json.decode(running.text("receipt", spent, "--json"), type=accounts.Receipt)
 
-    assert [each.charged_nano_usd for each in records] == [140_000]
-    assert "charged        0.00014 USD" in sheet
-    assert running.refusal("usage", "show", str(uuid7())) == "There is no such request."
+    assert [each.charged_nano_usd for each in found.charges] == [140_000]
+    for line in (
+        "charged            0.00014 USD",
+        "rule               C1: Complete; charged for what the provider reported.",
+        "price of tokens    input 1.00, output 2.00, cache read 1.00, cache write 1.00",
+        "tokens counted by  upstream",
+        "verified           every figure comes out as it is stored",
+    ):
+        assert line in sheet
+    assert running.refusal("receipt", str(uuid7())) == "There is no such request."
+
+
+def test_a_request_tells_what_was_tried(running: Relay, spent: str) -> None:
+    """Each channel with what came of it; here nobody said."""
+    sheet = running.text("request", spent)
+    assert "attempts      none was reported" in sheet
+    assert "witness       the edge said how it ended" in sheet
 
 
 def test_a_sound_ledger_passes_the_audit(running: Relay, spent: str) -> None:

@@ -20,7 +20,7 @@ from services.simulator.server import Simulator
 from shared.bus import Answer, Bus, Callers
 from shared.contracts import billing, dispatcher
 from shared.contracts.call import BILLING, DISPATCHER, EDGE, OPERATOR
-from shared.errors import Conflict, ErrorBody, RelayError, Unavailable
+from shared.errors import Conflict, ErrorBody, InsufficientFunds, RelayError, Unavailable
 from shared.ids import uuid7
 from shared.migrate import migrate
 from shared.settings import Secret, Settings
@@ -76,8 +76,8 @@ async def execute(url: str, statement: str) -> None:
 class Billing:
     """Billing as edge and dispatcher know it: notes what it is told; the first claim on a hold wins.
 
-    It refuses a reserve with `refusal`, and answers nothing while `may_answer` is not set; what it does not answer it has
-    still done.
+    It refuses a reserve with `refusal`, or one of more than `affordable_input_tokens`, and answers nothing while `may_answer`
+    is not set; what it does not answer it has still done.
     """
 
     def __init__(self, bus: Bus) -> None:
@@ -88,6 +88,7 @@ class Billing:
         self.ends: dict[str, Claim] = {}
         self.leases: dict[str, bool] = {}
         self.refusal: RelayError | None = None
+        self.affordable_input_tokens: int | None = None
         self.claim_refusal: RelayError | None = None
         self.output_tokens_granted = 4096
         self.may_answer = asyncio.Event()
@@ -123,6 +124,8 @@ class Billing:
         await self.may_answer.wait()
         if self.refusal is not None:
             raise self.refusal
+        if self.affordable_input_tokens is not None and ask.input_tokens_bound > self.affordable_input_tokens:
+            raise InsufficientFunds("insufficient_balance", needed_usd="2", available_usd="1")
         if not self.leases.get(ask.lease_id):
             raise Unavailable("lease_ended", retry_after_seconds=1)
         if ask.request_id in self.ends:
@@ -311,7 +314,7 @@ async def world_of(
     nats_url: str, database_url: str, *, billing: Billing | None = None
 ) -> AsyncIterator[World]:
     """Yield everybody but the dispatcher, over a database without channels, with a billing of its own unless one is given."""
-    await execute(database_url, "TRUNCATE dispatcher.channel")
+    await execute(database_url, "TRUNCATE dispatcher.channel CASCADE")
     async with AsyncExitStack() as stack:
         parties = {}
         for party in (EDGE, OPERATOR) if billing else (EDGE, OPERATOR, BILLING):

@@ -6,15 +6,18 @@ import logging
 import msgspec
 import pytest
 
-from services.dispatcher.routing import Route
+from services.dispatcher.course import Step
+from services.dispatcher.estimate import MESSAGE_TOKENS, REQUEST_TOKENS
+from services.dispatcher.evidence import Evidence
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.upstream import Evidence, Upstream
+from services.dispatcher.upstream import Sink, Upstream
 from shared.bus import Attempt
 from shared.contracts import billing
 from shared.contracts.dispatcher import ChatCall
 from shared.errors import Internal
 from shared.stream.actions import Confirmed, Failed, Failure, Unconfirmed
 from shared.stream.frames import Frame
+from shared.tokens import tokenizer_of
 from tests.dispatcher.rig import (
     ACCOUNT_ID,
     World,
@@ -63,6 +66,14 @@ async def test_a_whole_answer_is_passed_on_claimed_and_confirmed(world: World, i
         delivered=billing.Usage(input_tokens=25, output_tokens=6),
         abort_policy="no_bill",
         channel="one",
+        attempts=heard.claim.attempts,
+    )
+    (tried,) = heard.claim.attempts
+    assert (tried.channel, tried.credential, tried.result, tried.status) == (
+        "one",
+        "default",
+        "completed",
+        200,
     )
     assert world.billing.claims == [heard.claim]
     assert isinstance(settlement, Confirmed)
@@ -105,14 +116,21 @@ async def test_usage_reaches_the_client_that_asked_for_it(world: World, include_
     assert heard.claim.usage is not None
 
 
-async def test_a_missing_usage_is_not_invented_here(world: World) -> None:
-    """The claim has none, and our own count beside it."""
-    await world.channel(await world.simulator("reply='eight by' usage=never ignore_include_usage=1"))
+@pytest.mark.parametrize("is_stream", [True, False])
+async def test_a_missing_usage_is_not_invented_here(world: World, is_stream: bool) -> None:
+    """The claim has none, and our own count beside it, with how it was counted."""
+    reply = "a few words without any usage"
+    await world.channel(await world.simulator(f"reply='{reply}' usage=never ignore_include_usage=1"))
+    tokenizer = tokenizer_of("theirs", "ours")
 
-    claim = (await world.ask()).claim
+    claim = (await world.ask(is_stream=is_stream)).claim
 
     assert claim.usage is None
-    assert claim.delivered.output_tokens == 2
+    assert claim.counted_by == tokenizer.name == "tiktoken/o200k_base*120%"
+    assert claim.delivered == billing.Usage(
+        input_tokens=tokenizer.count("hello") + MESSAGE_TOKENS + REQUEST_TOKENS,
+        output_tokens=tokenizer.count(reply),
+    )
 
 
 # Who does not want the answer any more
@@ -145,7 +163,8 @@ async def test_a_cancelled_stream_closes_its_upstream_and_is_claimed(
     assert claim.outcome == outcome
     assert claim.is_upstream_accepted
     assert claim.usage is None
-    assert claim.delivered.input_tokens == 25
+    assert claim.counted_by.startswith("tiktoken/")
+    assert 0 < claim.delivered.input_tokens < 25
     assert 0 < claim.delivered.output_tokens < 5000
     await until(lambda: upstream.journal[0].is_closed_early)
     assert isinstance(await soon(answer.settlement), Confirmed)
@@ -190,11 +209,12 @@ class LeftAtTheEnd(Upstream):
     """Calls channels for clients that leave at the very moment in which an answer is over."""
 
     async def answer(
-        self, route: Route, attempt: Attempt, call: ChatCall, body: bytes, evidence: Evidence
+        self, step: Step, sink: Sink, call: ChatCall, body: bytes, evidence: Evidence, limit_seconds: float
     ) -> None:
         """Send the whole answer, then cancel the attempt as the edge would."""
-        await super().answer(route, attempt, call, body, evidence)
-        await attempt.abort("client_gone")
+        assert isinstance(sink, Attempt)
+        await super().answer(step, sink, call, body, evidence, limit_seconds)
+        await sink.abort("client_gone")
 
 
 async def test_a_word_with_the_last_byte_does_not_cut_off_the_settlement(

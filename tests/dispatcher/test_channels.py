@@ -33,7 +33,7 @@ async def test_a_change_is_live_on_every_dispatcher(around: World, settings: Dis
         assert all(heard.tail.error is None for heard in outcomes)
 
         await around.operator.call(
-            dispatcher.UPDATE_CHANNEL, dispatcher.UpdateChannel(name="one", is_enabled=False)
+            dispatcher.UPDATE_CHANNEL, dispatcher.UpdateChannel(name="one", state="off")
         )
         await _until_all_say(around, [])
         for _ in range(6):

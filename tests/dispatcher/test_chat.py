@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from services.dispatcher.chat import PlainResult, inspect_plain, prepare
+from services.dispatcher.delivered import DeliveredText
 from services.dispatcher.upstream_error import UpstreamError
 from services.dispatcher.usage import Usage
 from shared.errors import InvalidRequest
@@ -105,7 +106,7 @@ def test_a_plain_answer_is_read_and_kept() -> None:
         usage=Usage(input_tokens=10, output_tokens=5),
         finish_reasons={0: "stop"},
         saw_output=True,
-        delivered_text_bytes=5,
+        delivered=DeliveredText(size_bytes=5, kept=bytearray(b"Hello")),
     )
 
 

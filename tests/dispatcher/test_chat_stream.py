@@ -38,7 +38,7 @@ def test_a_canonical_stream_goes_through_byte_for_byte() -> None:
     assert inspector.feed(stream + DONE) == stream
     assert inspector.usage == Usage(input_tokens=10, output_tokens=5)
     assert inspector.finish_reasons == {0: "stop"}
-    assert (inspector.saw_done, inspector.saw_output, inspector.delivered_text_bytes) == (True, True, 6)
+    assert (inspector.saw_done, inspector.saw_output, inspector.delivered.size_bytes) == (True, True, 6)
     end = inspector.finish()
     assert (end.rest, end.is_complete, inspector.error) == (b"", True, None)
 
@@ -153,7 +153,7 @@ def test_real_output_is_noticed_and_measured(delta: str, text_bytes: int) -> Non
     inspector = StreamInspector(include_usage=False)
     chunk = _event(f'[{{"index":0,"delta":{delta}}}]')
     assert inspector.feed(chunk) == chunk
-    assert (inspector.saw_output, inspector.delivered_text_bytes) == (True, text_bytes)
+    assert (inspector.saw_output, inspector.delivered.size_bytes) == (True, text_bytes)
 
 
 @pytest.mark.parametrize(
@@ -265,9 +265,13 @@ def test_data_after_done_is_ignored() -> None:
         pytest.param(b"", b"", False, id="nothing"),
         pytest.param(_content("a"), b"", False, id="cut after text"),
         pytest.param(_content("a") + FINISH, b"", True, id="finish without DONE"),
-        pytest.param(_content("a") + DONE, b"", True, id="DONE without finish"),
+        pytest.param(_content("a") + DONE, b"", False, id="DONE alone"),
+        pytest.param(_content("a") + LAST_USAGE + DONE, b"", True, id="DONE after the usage"),
+        pytest.param(_content("a") + LAST_USAGE + _content("b") + DONE, b"", False, id="DONE after more"),
+        pytest.param(LAST_USAGE + DONE, b"", False, id="DONE after nothing but usage"),
+        pytest.param(DONE, b"", False, id="DONE of nothing"),
         pytest.param(_content("a") + FINISH[:-2], FINISH, True, id="no last blank line"),
-        pytest.param(_content("a") + DONE.strip(), b"", True, id="DONE without a line end"),
+        pytest.param(_content("a") + FINISH + DONE.strip(), b"", True, id="DONE without a line end"),
         pytest.param(_content("a") + FINISH[:-20], b"", False, id="cut inside an event"),
         pytest.param(FINISH + LAST_USAGE[:-20], b"", True, id="cut inside the usage"),
         pytest.param(
@@ -280,7 +284,7 @@ def test_data_after_done_is_ignored() -> None:
     ],
 )
 def test_the_end_tells_a_whole_answer_from_a_cut_one(stream: bytes, rest: bytes, is_complete: bool) -> None:
-    """An answer is whole after `[DONE]` or a finish reason for each choice, and else it was cut."""
+    """An answer is whole after a finish reason for each choice; `[DONE]` replaces them only after a last word on the usage."""
     inspector = StreamInspector(include_usage=True)
     inspector.feed(stream)
     end = inspector.finish()

@@ -32,7 +32,7 @@ async def test_a_new_channel_is_listed_and_offered(world: World) -> None:
         0,
         1,
     )
-    assert (made.abort_policy, made.output_parameter, made.is_enabled) == ("estimate", "max_tokens", True)
+    assert (made.abort_policy, made.output_parameter, made.state) == ("estimate", "max_tokens", "on")
     offered = await world.edge.call(dispatcher.LIST_MODELS, dispatcher.ListModels())
     assert [model.id for model in offered.items] == ["a", "b"]
     assert all(model.created_unix > 1_700_000_000 for model in offered.items)
@@ -55,11 +55,11 @@ async def test_an_update_changes_what_is_given(world: World) -> None:
 
     changed = await world.operator.call(
         dispatcher.UPDATE_CHANNEL,
-        dispatcher.UpdateChannel(name="one", priority=-5, abort_policy="no_bill", is_enabled=False),
+        dispatcher.UpdateChannel(name="one", priority=-5, abort_policy="no_bill", state="off"),
     )
 
     assert changed == msgspec.structs.replace(
-        made, priority=-5, abort_policy="no_bill", is_enabled=False, version=2
+        made, priority=-5, abort_policy="no_bill", state="off", version=2
     )
     assert await listed(world) == {"one": changed}
     offered = await world.edge.call(dispatcher.LIST_MODELS, dispatcher.ListModels())

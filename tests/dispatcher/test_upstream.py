@@ -80,18 +80,6 @@ async def test_the_next_channel_is_asked_when_nobody_listens(world: World) -> No
     assert is_whole(await world.ask())
 
 
-async def test_higher_priority_is_asked_first_and_no_more_than_three(world: World) -> None:
-    """One channel each, in the order of their priority."""
-    upstreams = [await world.simulator("status=500") for _ in range(4)]
-    for number, upstream in enumerate(upstreams):
-        await world.channel(upstream, priority=-number)
-
-    heard = await world.ask()
-
-    assert heard.error.kind == "upstream_failed"
-    assert [len(upstream.journal) for upstream in upstreams] == [1, 1, 1, 0]
-
-
 @pytest.mark.parametrize("is_stream", [True, False])
 async def test_what_the_client_did_wrong_is_told_at_once(world: World, is_stream: bool) -> None:
     """No other channel is asked, the upstream's own words stay out, and nothing is held any more."""
@@ -191,12 +179,14 @@ async def test_the_connection_of_a_finished_stream_serves_the_next(world: World)
 # Limits
 
 
-async def test_silence_before_the_first_event_is_a_timeout(
-    around: World, settings: DispatcherSettings
+@pytest.mark.parametrize("directive", ["ttft=60000", "stall_at=0:60000 opening=3"])
+async def test_silence_before_the_first_output_is_a_timeout(
+    around: World, settings: DispatcherSettings, directive: str
 ) -> None:
-    """No other channel is asked, since this one may be at work; pings are no event."""
+    """Pings are no output, and neither are opening events; the upstream is told."""
     async with replica(msgspec.structs.replace(settings, first_output_seconds=0.2)):
-        silent, good = await two(around, "ttft=60000 ping_every=20 comments=processing")
+        silent = await around.simulator(f"{directive} ping_every=20 comments=processing")
+        await around.channel(silent)
 
         heard = await around.ask()
 
@@ -205,7 +195,6 @@ async def test_silence_before_the_first_event_is_a_timeout(
         assert heard.tail.may_be_billed
         assert heard.tail.claim is None
         await until(lambda: silent.journal[0].is_closed_early)
-        assert not good.journal
 
 
 async def test_silence_in_a_running_answer_breaks_it(
@@ -280,7 +269,7 @@ async def test_the_deadline_of_a_call_holds_even_when_the_edge_forgets_it(
 
 
 @pytest.mark.parametrize("mode", ["fin", "rst", "bad_chunk"])
-@pytest.mark.parametrize("place", ["tok:5", "mid_json", "mid_utf8"])
+@pytest.mark.parametrize("place", ["tok:5", "mid_utf8"])
 async def test_a_cut_answer_ends_as_broken(world: World, place: str, mode: str) -> None:
     """What came before is passed on as whole events, then an error; the claim lets nobody pay."""
     _, good = await two(

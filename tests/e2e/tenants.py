@@ -14,9 +14,11 @@ import msgspec
 
 from services.billing.audit import audit
 from services.billing.pricing import Price, Units, cost_nano_usd
+from services.billing.receipts import differences
 from services.simulator.journal import JournalEntry, LedgerEntry
 from shared.bus import Bus
-from shared.contracts import auth, billing, dispatcher
+from shared.contracts import accounts, auth, billing, dispatcher
+from shared.contracts.call import Empty
 from shared.db import Connection
 from shared.money import NANO_PER_USD, pico_from_usd_per_million
 from tests.e2e.stack import RunningStack
@@ -57,6 +59,7 @@ class Operator:
         self.stack = stack
         self.bus = bus
         self.database = database
+        self.tenants: list[Tenant] = []
         self._http = http
 
     async def make_tenant(
@@ -67,14 +70,18 @@ class Operator:
         output_pico_usd: int = OUTPUT_PICO_USD,
         max_output_tokens: int = MAX_OUTPUT_TOKENS,
         upstream_url: str | None = None,
+        family: str = "model",
     ) -> Tenant:
-        """Return a new tenant whose model every dispatcher serves; `upstream_url` is the simulator's unless given."""
+        """Return a new tenant whose model every dispatcher serves; `upstream_url` is the simulator's unless given.
+
+        The name of the model begins with `family`.
+        """
         name = secrets.token_hex(6)
         account = await self.bus.call(auth.CREATE_ACCOUNT, auth.CreateAccount(name=name))
         key = await self.bus.call(auth.CREATE_KEY, auth.CreateKey(account_id=account.id, name=name))
         if balance_nano_usd:
             await self.credit(account.id, balance_nano_usd)
-        price = await self.set_price(f"model-{name}", input_pico_usd, output_pico_usd, max_output_tokens)
+        price = await self.set_price(f"{family}-{name}", input_pico_usd, output_pico_usd, max_output_tokens)
         tenant = Tenant(
             account_id=account.id,
             key_id=key.key.id,
@@ -85,6 +92,7 @@ class Operator:
             price=price,
         )
         await self._make_channel(tenant, upstream_url or self.stack.simulator_url)
+        self.tenants.append(tenant)
         return tenant
 
     async def credit(self, account_id: str, amount_nano_usd: int) -> billing.Balance:
@@ -151,6 +159,18 @@ class Operator:
         change = dispatcher.UpdateChannel(name=tenant.channel, abort_policy=policy)
         await self.bus.call(dispatcher.UPDATE_CHANNEL, change)
 
+    async def refused(self, tenant: Tenant) -> None:
+        """Return once the key of the tenant's channel is out, and every replica has had a moment to hear of it."""
+        give_up = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        while True:
+            channels = await self.bus.call(dispatcher.LIST_CHANNELS, Empty())
+            keys = next(each.keys for each in channels.items if each.name == tenant.channel)
+            if all(key.refused_as for key in keys):
+                break
+            assert asyncio.get_running_loop().time() < give_up, f"{tenant.channel} is not out"
+            await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(1.0)
+
     async def add_channel(self, tenant: Tenant, upstream_url: str, *, priority: int) -> None:
         """Give the tenant's model one more channel; every dispatcher knows it a second later."""
         await self.bus.call(
@@ -215,14 +235,27 @@ class Operator:
 
 @asynccontextmanager
 async def operate(stack: RunningStack) -> AsyncIterator[Operator]:
-    """Yield the operator of a running stack; in the end the audit finds the whole ledger sound."""
+    """Yield the operator of a running stack; in the end the audit finds the whole ledger sound, and every receipt is right."""
     async with (
         stack.operator_bus() as bus,
         stack.database() as database,
         httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http,
     ):
-        yield Operator(stack, bus, database, http)
+        operator = Operator(stack, bus, database, http)
+        yield operator
         assert await audit(database) == []
+        await _verify_receipts(operator)
+
+
+async def _verify_receipts(operator: Operator) -> None:
+    """Compute every receipt of the operator's tenants again."""
+    requests = await operator.database.fetch(
+        "SELECT id::text FROM billing.hold WHERE account_id::text = ANY ($1) AND price_id IS NOT NULL",
+        [tenant.account_id for tenant in operator.tenants],
+    )
+    for row in requests:
+        receipt = await operator.bus.call(accounts.GET_RECEIPT, accounts.GetReceipt(request_id=row["id"]))
+        assert differences(receipt) == [], receipt
 
 
 def billed(bill: LedgerEntry) -> billing.Usage:

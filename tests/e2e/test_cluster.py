@@ -153,7 +153,7 @@ async def test_a_disabled_channel_is_gone_on_every_replica(
     tenant = await cluster_operator.make_tenant()
     assert await _codes(cluster, tenant) == {None}
 
-    change = dispatcher.UpdateChannel(name=tenant.channel, is_enabled=False)
+    change = dispatcher.UpdateChannel(name=tenant.channel, state="off")
     await cluster_operator.bus.call(dispatcher.UPDATE_CHANNEL, change)
     await asyncio.sleep(PROMISED_SECONDS)
 

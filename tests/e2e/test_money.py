@@ -119,3 +119,18 @@ async def test_a_request_that_is_too_dear_is_told_what_is_affordable(operator: O
     assert str(TOKENS) in (dear.error["message"] or "")
     assert affordable.status == 200
     await operator.settled(tenant, 1)
+
+
+@pytest.mark.parametrize(("family", "status"), [("gpt-4o", 200), ("claude", 402)])
+async def test_a_prompt_is_counted_before_it_is_refused(operator: Operator, family: str, status: int) -> None:
+    """A balance for a third of the prompt's bytes pays for its tokens, where they can be counted exactly."""
+    prompt = "every question has an answer somewhere " * 100
+    tenant = await operator.make_tenant(
+        balance_nano_usd=len(prompt) // 3 * PICO_USD // 1_000, input_pico_usd=PICO_USD, output_pico_usd=0,
+        family=family,
+    )  # fmt: skip
+
+    answer = await ask(operator.stack, tenant, f"{prompt} [[sim out=2]]")
+
+    assert answer.status == status
+    await operator.settled(tenant, 1 if status == 200 else 0)

@@ -115,7 +115,6 @@ def test_the_caller_says_whether_a_502_and_a_503_may_be_repeated() -> None:
 @pytest.mark.parametrize(
     ("seconds", "whole", "milliseconds"),
     [
-        (None, "1", "1000"),
         (0.0, "1", "1"),
         (-3.0, "1", "1"),
         (0.2, "1", "200"),
@@ -127,11 +126,44 @@ def test_the_caller_says_whether_a_502_and_a_503_may_be_repeated() -> None:
     ],
 )
 def test_a_wait_is_rounded_up_and_between_1_and_60_seconds(
-    seconds: float | None, whole: str, milliseconds: str
+    seconds: float, whole: str, milliseconds: str
 ) -> None:
     """`retry-after` is never 0, which SDKs take for no wait at all, and never above 60."""
     _, headers, _ = shown(RateLimited("balance_held", retry_after_seconds=seconds))
     assert (headers["retry-after"], headers["retry-after-ms"]) == (whole, milliseconds)
+
+
+def test_what_is_away_without_a_time_is_asked_again_after_a_second() -> None:
+    """A 503 always invites to come back."""
+    _, headers, _ = shown(Unavailable("overloaded"))
+    assert (headers["retry-after"], headers["retry-after-ms"]) == ("1", "1000")
+
+
+def test_a_limit_that_waiting_does_not_help_with_is_not_retried() -> None:
+    """Otherwise an SDK would send a request twice more that can never be admitted."""
+    _, headers, _ = shown(RateLimited("tokens_per_minute_exceeded", scope="key"))
+    assert headers["x-should-retry"] == "false"
+    assert "retry-after" not in headers
+
+
+@pytest.mark.parametrize(("seconds", "reset"), [(0.2, "1s"), (12.0, "12s"), (60.4, "1m1s")])
+def test_a_limit_per_minute_shows_in_the_headers(seconds: float, reset: str) -> None:
+    """As OpenAI writes them: the limit, what is left, and when there is room again."""
+    details: dict[str, str | int] = {
+        "limit_name": "requests_per_minute",
+        "limit": 7,
+        "remaining": 0,
+        "scope": "key",
+    }
+    error = RateLimited("requests_per_minute_exceeded", retry_after_seconds=seconds)
+    error.details.update(details)
+    _, headers, _ = shown(error)
+    told = {name: value for name, value in headers.items() if name.startswith("x-ratelimit-")}
+    assert told == {
+        "x-ratelimit-limit-requests": "7",
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": reset,
+    }
 
 
 def test_401_names_the_scheme_and_405_the_methods() -> None:

@@ -69,6 +69,7 @@ async def test_what_is_reserved_covers_what_is_asked(world: World) -> None:
         choices=3,
         deadline_seconds=1800.0,
         fingerprint=question.fingerprint,
+        is_stream=True,
     )
 
 
@@ -263,3 +264,47 @@ async def test_the_lease_is_kept_while_something_is_held(
         await world.relay.finish(asyncio.sleep(0.01))
         assert world.billing.leases[world.relay.lease.id] is True
         assert "or to their lease" in caplog.text
+
+
+def _rich_in_words(model: str = "gpt-4o") -> bytes:
+    return chat("a long question " * 100, model=model)
+
+
+async def test_a_refusal_for_want_of_money_is_asked_again_with_a_counted_prompt(world: World) -> None:
+    """Under the same id, with a bound far below the bytes; the dispatcher is told of the bound that is held."""
+    heads: list[dispatcher.ChatCall] = []
+
+    async def serve(attempt: Attempt) -> None:
+        heads.append(msgspec.msgpack.decode(attempt.head, type=dispatcher.ChatCall))
+        await ending(fin=b"x")(attempt)
+
+    world.billing.affordable_input_tokens = 1000
+    body = _rich_in_words()
+    async with answering(world.bus, serve):
+        await world.run(await world.open(body))
+
+    first, second = world.billing.reserves
+    assert first.input_tokens_bound == len(body)
+    assert second.input_tokens_bound < len(body) / 2
+    assert msgspec.structs.replace(second, input_tokens_bound=first.input_tokens_bound) == first
+    assert heads[0].input_tokens_bound == second.input_tokens_bound
+
+
+async def test_a_counted_prompt_can_be_refused_as_well(world: World) -> None:
+    """Then that is the answer, and nobody is asked a third time."""
+    world.billing.affordable_input_tokens = 10
+
+    with pytest.raises(InsufficientFunds):
+        await world.open(_rich_in_words())
+
+    assert len(world.billing.reserves) == 2
+
+
+async def test_a_model_of_an_unknown_tokenizer_is_asked_for_once(world: World) -> None:
+    """An estimate is no bound."""
+    world.billing.affordable_input_tokens = 1000
+
+    with pytest.raises(InsufficientFunds):
+        await world.open(_rich_in_words("claude-sonnet-4-5"))
+
+    assert len(world.billing.reserves) == 1

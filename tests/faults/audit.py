@@ -31,7 +31,7 @@ MEMORY_MARGIN_BYTES = 64 * 1024 * 1024
 DESCRIPTORS_MARGIN = 24  # pools of connections grow to their size with the first load
 TASKS_MARGIN = 4  # a look may meet a heartbeat, a renewal or another look
 RUNNING = {
-    "edge": ("relay_edge_streams", "relay_edge_body_bytes"),
+    "edge": ("relay_edge_streams", "relay_edge_body_bytes", "relay_edge_unsettled"),
     "dispatcher": ("relay_dispatcher_streams",),
     "billing": ("relay_billing_calls_running",),
     "auth": (),

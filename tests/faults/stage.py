@@ -24,6 +24,14 @@ class Stage:
         self.caller = Caller(cluster, tenant)
         self._baseline = baseline
 
+    async def queue(self, directive: str, *, key: str, times: int) -> None:
+        """Let the upstream answer the next `times` requests with `key` as the directive says."""
+        pairs = dict(pair.split("=") for pair in directive.split())
+        scenario = {"behaviour": pairs, "match": {"key": key}, "times": times}
+        async with httpx.AsyncClient(timeout=20, trust_env=False) as http:
+            answer = await http.post(f"{self.cluster.simulator_url}/_sim/scenarios", json=scenario)
+            answer.raise_for_status()
+
     async def audit(self, allow: Allowance | None = None) -> list[Evidence]:
         """Heal, wait for every call of `caller` to end, and let the auditor look; return the evidence in the order of the calls."""
         await self.cluster.heal()

@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
+from shared.contracts import dispatcher
 from shared.contracts.billing import Usage
 from tests.dispatcher.raw_server import RawServer, Reader, Writer, serving
 from tests.e2e.tenants import cost
@@ -31,9 +32,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FAULTS = (
-    Fault(directive="status=429 retry_after=1", status=502, rule=None, retry="true"),  # F54
-    Fault(directive="status=401 echo_secret=1", status=502, rule=None, retry="true"),  # F55
-    Fault(directive="status=403 echo_secret=1", status=502, rule=None, retry="true"),  # F55
+    Fault(directive="status=429", status=502, rule=None, retry="true"),  # F54
     Fault(directive="status=400 echo_secret=1", status=400, rule=None, retry="false"),  # F56
     Fault(directive="status=500", status=502, rule=None, retry="true"),  # F57
     Fault(directive="status=503 err_shape=html", status=502, rule=None, retry="true"),  # F57
@@ -80,7 +79,7 @@ def _is_as_expected(fault: Fault, evidence: Evidence) -> bool:
     return (fault.status, {fault.rule}, is_whole) == (200, evidence.rules, transcript.verdict == "complete")
 
 
-async def test_f54_f55_f56_f57_f60_f61_f62_f63_f69_every_fault_ends_as_its_row_says(stage: Stage) -> None:
+async def test_f54_f56_f57_f60_f61_f62_f63_f69_every_fault_ends_as_its_row_says(stage: Stage) -> None:
     """Many faults at once: refusals are a status that says whether to repeat, and free; breaks are visible, and free."""
     faults = [fault for fault in FAULTS for _ in range(EACH)]
     for number, fault in enumerate(faults):
@@ -120,6 +119,33 @@ async def test_f53_an_upstream_that_refuses_connections_is_passed_over_and_costs
     assert {(one.status, one.headers["x-should-retry"]) for one in refused} == {(502, "true")}
     assert {row.charged_nano_usd for one in evidence[STREAMS:] for row in one.usage} == set()
     assert not any(one.calls for one in evidence[STREAMS:])
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+async def test_f55_a_key_that_is_refused_is_out_until_a_test_succeeds(stage: Stage, status: int) -> None:
+    """502 to whoever met it, then 503 on every replica, and nobody is charged; once a test succeeds everything is as before."""
+    tenant = await stage.operator.make_tenant(upstream_url=stage.cluster.upstream.url)
+    caller = Caller(stage.cluster, tenant)
+    asked = 1 if status == 401 else 2  # a doubtful key is tested first
+    await stage.queue(f"status={status} echo_secret=1", key=tenant.credential, times=asked)
+
+    met = await caller.send().transcript()
+    await stage.operator.refused(tenant)
+    later = [caller.send(is_stream=number % 2 == 0) for number in range(STREAMS)]
+    refused = [await call.transcript() for call in later]
+    tested = await stage.operator.bus.call(
+        dispatcher.TEST_CHANNEL, dispatcher.TestChannel(name=tenant.channel)
+    )
+    await asyncio.sleep(1)
+    again = await caller.send().transcript()
+
+    assert (met.status, met.headers["x-should-retry"]) == (502, "true")
+    assert {(one.status, one.headers["x-should-retry"]) for one in refused} == {(503, "true")}
+    assert tenant.credential.encode() not in b"".join(one.data for one in [met, *refused])
+    assert [each.result for each in tested.results] == ["completed"]
+    assert again.verdict == "complete"
+    assert len(await stage.operator.settled(tenant, 1)) == 1
+    await stage.audit()
 
 
 async def test_f57_an_upstream_that_fails_every_second_time_is_made_up_for_by_the_next(stage: Stage) -> None:

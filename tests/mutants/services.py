@@ -7,6 +7,7 @@ RELAY = "services/edge/relay.py"
 PRINCIPALS = "services/edge/principals.py"
 ANSWERING = "services/dispatcher/answering.py"
 UPSTREAM = "services/dispatcher/upstream.py"
+EVIDENCE = "services/dispatcher/evidence.py"
 USAGE = "services/dispatcher/usage.py"
 DISPATCHER_CHAT = "services/dispatcher/chat.py"
 ENDINGS = "tests/edge/test_chat_endings.py::test_"
@@ -189,8 +190,38 @@ DISPATCHER = (
     ),
     _mutant(
         "failover into a running answer", "upstream: no other channel after the first byte", UPSTREAM,
-        "        if evidence.is_committed:\n            return error\n", "",
+        "            is_final=evidence.is_committed,\n", "            is_final=False,\n",
         IN_UPSTREAM + "a_cut_answer_ends_as_broken",
+    ),
+    _mutant(
+        "opening goes out at once", "failover: it reaches up to the first output", "services/dispatcher/opening.py",
+        "if not has_begun and", "if False and",
+        "tests/dispatcher/test_opening.py::test_nothing_is_lost_changed_or_reordered",
+    ),
+    _mutant(
+        "lying [DONE] is believed", "upstream: an answer without its end is broken", DISPATCHER_CHAT,
+        "self.saw_done and self._is_usage_last", "self.saw_done",
+        IN_STREAM + "the_end_tells_a_whole_answer_from_a_cut_one",
+    ),
+    _mutant(
+        "failed channel is asked again", "failover: a channel that failed is not asked again", "services/dispatcher/course.py",
+        "if kind not in KEY_FAILURES or", "if False or",
+        "tests/dispatcher/test_course.py::test_a_channel_that_failed_is_not_asked_again",
+    ),
+    _mutant(
+        "last channel is ejected", "failover: a model never loses its last channel to ejection", "services/dispatcher/health.py",
+        "most = len(routes) // 2", "most = len(routes)",
+        "tests/dispatcher/test_health.py::test_half_of_a_models_channels_are_never_ejected",
+    ),
+    _mutant(
+        "Retry-After is not kept to", "failover: what the upstream has told is kept to", "services/dispatcher/health.py",
+        "rest.is_told and rest.until > now)", "False)",
+        "tests/dispatcher/test_health.py::test_a_limit_that_the_upstream_tells_is_kept_for_that_key_and_model",
+    ),
+    _mutant(
+        "further attempts cost nothing", "failover: an outage does not multiply its own load", "shared/budget.py",
+        "        self._left -= 1\n", "",
+        "tests/shared/test_budget.py::test_never_more_than_was_earned",
     ),
     _mutant(
         "usage summed twice", "usage: running totals overwrite", USAGE,
@@ -218,7 +249,7 @@ DISPATCHER = (
         IN_ANSWERING + "a_whole_answer_that_the_edge_never_got_is_not_charged_as_complete",
     ),
     _mutant(
-        "claim without acceptance", "I11: nothing is charged that no upstream accepted", UPSTREAM,
+        "claim without acceptance", "I11: nothing is charged that no upstream accepted", EVIDENCE,
         "if not self.is_accepted or self.route is None:", "if self.route is None:",
         IN_ANSWERING + "a_call_cancelled_before_its_answer_closes_its_upstream_and_is_void",
     ),

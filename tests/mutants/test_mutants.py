@@ -7,6 +7,7 @@ import pytest
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.money import MUTANTS as MONEY
 from tests.mutants.mutant import DoesNotApply, Mutant
+from tests.mutants.prices import MUTANTS as PRICES
 from tests.mutants.services import MUTANTS as SERVICES
 from tests.mutants.streams import MUTANTS as STREAMS
 from tests.mutants.trial import ROOT, Verdict, copied, judge, missing, verdict_of
@@ -27,7 +28,7 @@ def report(test: str, *, phase: str = "call", crash: str | None = None) -> Repor
 
 def test_names_are_unique() -> None:
     """Each can be tried by its name."""
-    assert len(MUTANTS) == len(MONEY) + len(STREAMS) + len(SERVICES)
+    assert len(MUTANTS) == len(MONEY) + len(STREAMS) + len(SERVICES) + len(PRICES)
 
 
 @pytest.mark.parametrize("name", MUTANTS)

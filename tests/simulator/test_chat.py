@@ -142,3 +142,13 @@ def test_extras_appear_where_asked() -> None:
     assert [len(data) > 5_000 for data in stream].index(True) == 1
     assert sum(len(data) > 5_000 for data in stream) == 1
     assert _stream("out=2 done=0")[-1].startswith("{")
+
+
+def test_an_opening_is_as_long_as_asked() -> None:
+    """Events without content stand between the role and the first token."""
+    deltas = [
+        msgspec.json.decode(event)["choices"][0]["delta"] for event in _stream("reply=hi opening=3")[:-2]
+    ]
+
+    assert [delta["content"] for delta in deltas] == ["", "", "", "", "hi"]
+    assert [("role" in delta) for delta in deltas] == [True, False, False, False, False]

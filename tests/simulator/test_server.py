@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 
+import httpx
 import pytest
 
 from services.simulator import connection
@@ -346,3 +347,47 @@ async def test_closing_drops_what_never_ends() -> None:
         with contextlib.suppress(ConnectionResetError):
             assert not (await reader.read()).endswith(b"0\r\n\r\n")
     writer.close()
+
+
+@pytest.mark.parametrize(
+    ("directive", "ends_with", "has_finish"),
+    [
+        ("malformed=2", b'data: {"choices":[{"index":0,"delta":{"content":"\n\n', False),
+        ("done_at=2", b"data: [DONE]\n\n", False),
+        ("done_at=0", b"data: [DONE]\n\n", False),
+        ("empty=choices", b'"choices":[]}\n\ndata: [DONE]\n\n', False),
+        ("malformed=2 fail_first=0", b"data: [DONE]\n\n", True),
+    ],
+)
+async def test_answers_are_spoilt_where_asked(
+    simulator: Simulator, directive: str, ends_with: bytes, has_finish: bool
+) -> None:
+    """A whole response as far as HTTP goes: only what it says is not whole."""
+    received = await ask(simulator, f"out=3 {directive}")
+
+    assert received.is_whole
+    assert received.payload().endswith(ends_with)
+    assert (b'"finish_reason":"' in received.payload()) == has_finish
+
+
+@pytest.mark.parametrize(
+    ("directive", "size"), [("empty=body", 0), ("empty=choices", None), ("malformed=2", None)]
+)
+async def test_a_plain_answer_is_spoilt_as_well(
+    simulator: Simulator, directive: str, size: int | None
+) -> None:
+    """Its length is true, its content is not."""
+    received = await ask(simulator, f"out=3 {directive}", stream=False)
+
+    assert b"content-length: %d\r\n" % len(received.body) in received.head + b"\r\n"
+    assert size is None or len(received.body) == size
+    assert b'"message"' not in received.body or not received.body.endswith(b"}")
+
+
+async def test_a_key_is_read_from_any_header_that_providers_use(simulator: Simulator) -> None:
+    """OpenAI's, Azure's or Anthropic's."""
+    async with httpx.AsyncClient(base_url=simulator.url) as client:
+        for name, value in (("authorization", "Bearer sk-a"), ("api-key", "sk-b"), ("x-api-key", "sk-c")):
+            await client.post("/v1/chat/completions", content=chat_body("hi"), headers={name: value})
+
+    assert [entry.api_key for entry in simulator.journal] == ["sk-a", "sk-b", "sk-c"]
