@@ -53,6 +53,7 @@ class Command(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     idempotency_key: str | None = None
     is_stream: bool | None = None
     slice_tokens: int | None = None
+    is_partial: bool | None = None
     attempts: tuple[billing.UpstreamAttempt, ...] | None = None
     source: str | None = None
 
@@ -112,6 +113,7 @@ def extend(request: billing.Extend) -> Command:
         account_id=request.account_id,
         attempt=request.attempt,
         output_tokens_bound=request.output_tokens_bound,
+        is_partial=request.is_partial or None,
     )
 
 

@@ -14,6 +14,7 @@ import msgspec
 from services.dispatcher.estimate import estimate
 from services.dispatcher.evidence import Evidence
 from services.dispatcher.failover import Failover
+from services.dispatcher.funding import Funding, Unfunded
 from shared.bus import Attempt, Bus
 from shared.contracts import billing
 from shared.contracts.dispatcher import AnswerTail, ChatCall
@@ -49,7 +50,9 @@ class Answering:
         """Answer one call, whatever happens: END, the settlement and FIN always follow."""
         call = _decode_call(attempt.head)
         evidence = Evidence()
-        error = await self._run(attempt, call, evidence)
+        funding = Funding(self._bus, call, request_id=_request_id(attempt), attempt=attempt.number)
+        error = await self._run(attempt, call, evidence, funding)
+        await funding.close()
         await _estimate_missing_usage(attempt, call, evidence)
         claim = evidence.claim(call, request_id=_request_id(attempt), attempt=attempt.number)
         tail = AnswerTail(
@@ -71,7 +74,9 @@ class Answering:
         failpoint("dispatcher.settled")
         await attempt.finish(b"" if ended is None else _encode(ended))
 
-    async def _run(self, attempt: Attempt, call: ChatCall, evidence: Evidence) -> RelayError | None:
+    async def _run(
+        self, attempt: Attempt, call: ChatCall, evidence: Evidence, funding: Funding
+    ) -> RelayError | None:
         """Return None when the answer is complete, or the error that ended it. Never raises but for our own end."""
         task = asyncio.current_task()
         assert task is not None
@@ -86,14 +91,13 @@ class Answering:
         deadline_seconds = call.deadline_seconds + DEADLINE_GRACE_SECONDS
         deadline = loop.call_later(deadline_seconds, self._end_at_deadline, attempt)
         try:
-            await self._answer(attempt, call, evidence)
+            await self._answer(attempt, call, evidence, funding)
         except asyncio.CancelledError:
             if not attempt.cancelled.done():
                 raise
             task.uncancel()
             return _given_up(attempt.cancelled.result(), call, evidence)
         except RelayError as error:
-            evidence.outcome = "upstream_failed"
             return error
         except (
             Exception
@@ -109,15 +113,44 @@ class Answering:
             return _given_up(attempt.cancelled.result(), call, evidence)
         return None
 
-    async def _answer(self, attempt: Attempt, call: ChatCall, evidence: Evidence) -> None:
+    async def _answer(self, attempt: Attempt, call: ChatCall, evidence: Evidence, funding: Funding) -> None:
         body = await attempt.body
         failpoint("dispatcher.accepted")
-        await self._failover.answer(attempt, call, body, evidence)
+        sink = FundedSink(attempt, funding, evidence)
+        try:
+            await self._failover.answer(sink, call, body, evidence, _request_id(attempt))
+        except Unfunded as ended:
+            evidence.outcome = "unfunded"
+            raise ended.error from ended
 
     def _end_at_deadline(self, attempt: Attempt) -> None:
         task = asyncio.get_running_loop().create_task(attempt.abort("deadline"))
         self._aborting.add(task)
         task.add_done_callback(self._aborting.discard)
+
+
+class FundedSink:
+    """The edge, which gets nothing that its hold does not cover."""
+
+    def __init__(self, attempt: Attempt, funding: Funding, evidence: Evidence) -> None:
+        self.send_head = attempt.send_head
+        self.attempt = attempt
+        self._funding = funding
+        self._evidence = evidence
+        self._sent_bytes = 0  # of the answer's text
+
+    async def send(self, data: bytes) -> None:
+        """Send a part of the answer. Raises: Unfunded, when what the hold covers of it has been sent."""
+        evidence = self._evidence
+        try:
+            await self._funding.cover(evidence.delivered, evidence)
+        except Unfunded:
+            rest = self._funding.affordable(data, evidence.delivered, self._sent_bytes, evidence)
+            if rest:
+                await self.attempt.send(rest)
+            raise
+        self._sent_bytes = evidence.delivered.size_bytes
+        await self.attempt.send(data)
 
 
 def _given_up(reason: str, call: ChatCall, evidence: Evidence) -> RelayError:

@@ -18,3 +18,8 @@ class DeliveredText(msgspec.Struct, gc=False):
         free = KEPT_BYTES_MAX - len(self.kept)
         if free > 0:
             self.kept += data[:free]
+
+    def truncate(self, size_bytes: int) -> None:
+        """Forget all but the first `size_bytes`."""
+        self.size_bytes = min(self.size_bytes, size_bytes)
+        del self.kept[size_bytes:]

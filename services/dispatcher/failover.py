@@ -7,19 +7,18 @@ and a budget over all calls, so that an outage does not multiply its own load.
 import asyncio
 import logging
 import random
-from uuid import UUID
 
 from services.dispatcher.channels import Channels
 from services.dispatcher.course import Course, Step
 from services.dispatcher.evidence import Evidence
+from services.dispatcher.funding import Unfunded
 from services.dispatcher.health import Health
 from services.dispatcher.keys import REFUSED_AS, Keys
 from services.dispatcher.measures import Measures
 from services.dispatcher.routing import Route, order
 from services.dispatcher.settings import DispatcherSettings
-from services.dispatcher.upstream import AttemptFailed, Upstream
+from services.dispatcher.upstream import AttemptFailed, Sink, Upstream
 from shared.budget import Budget
-from shared.bus import Attempt
 from shared.contracts.billing import UpstreamAttempt
 from shared.contracts.dispatcher import ChatCall
 from shared.errors import RelayError, Unavailable, UpstreamFailed
@@ -60,12 +59,14 @@ class Failover:
         )
         self._measures = Measures(metrics)
 
-    async def answer(self, attempt: Attempt, call: ChatCall, body: bytes, evidence: Evidence) -> None:
+    async def answer(
+        self, sink: Sink, call: ChatCall, body: bytes, evidence: Evidence, request_id: str
+    ) -> None:
         """Send the answer of the first channel that has one.
 
-        Raises: the RelayError that the client is to get when none has, or when the answer breaks.
+        Raises: the RelayError that the client is to get when none has, or when the answer breaks; Unfunded.
         """
-        run = _Run(call, evidence, self._now())
+        run = _Run(call, evidence, self._now(), request_id)
         self._budget.earn(run.began_at)
         routes = order(self._channels.routes, call.model, random.random)
         course = Course(routes, call.model, self._health, random.random, run.began_at)
@@ -76,7 +77,7 @@ class Failover:
                 self._skip(run, route, standing, now)
             if step is None or not self._may_try(run, step, now):
                 break
-            failed = await self._try(run, course, step, attempt, body)
+            failed = await self._try(run, course, step, sink, body)
             if failed is None:
                 return
             run.failures.append(failed)
@@ -103,7 +104,7 @@ class Failover:
         return True
 
     async def _try(
-        self, run: "_Run", course: Course, step: Step, attempt: Attempt, body: bytes
+        self, run: "_Run", course: Course, step: Step, sink: Sink, body: bytes
     ) -> AttemptFailed | None:
         """Make one attempt, and take note of what came of it; return why it failed, if it did."""
         began_at = self._now()
@@ -113,13 +114,16 @@ class Failover:
         limit_seconds = self._limit_seconds(run, course, step, began_at)
         result, status, may_be_billed = "cancelled", None, True
         try:
-            await self._upstream.answer(step, attempt, run.call, body, evidence, limit_seconds)
+            await self._upstream.answer(step, sink, run.call, body, evidence, limit_seconds)
             result, status = "completed", 200
         except AttemptFailed as failed:
             result, status, may_be_billed = failed.kind, failed.status, failed.may_be_billed
             evidence.is_accepted = evidence.is_committed
-            self._failed(run, course, step, failed, str(UUID(attempt.request_id)))
+            self._failed(run, course, step, failed)
             return failed
+        except Unfunded:
+            result, status = "unfunded", 200
+            raise
         except RelayError:
             result, may_be_billed = "invalid_request", False
             raise
@@ -141,9 +145,7 @@ class Failover:
         self._health.completed(step.route, step.credential, step.route.models[run.call.model])
         return None
 
-    def _failed(
-        self, run: "_Run", course: Course, step: Step, failed: AttemptFailed, request_id: str
-    ) -> None:
+    def _failed(self, run: "_Run", course: Course, step: Step, failed: AttemptFailed) -> None:
         self._health.failed(
             step.route,
             step.credential,
@@ -158,7 +160,7 @@ class Failover:
             self._keys.refused(step, refused_as, failed.status)
         log.info(
             "a channel could not answer",
-            extra={"request_id": request_id, "channel": step.route.name, "fault": failed.kind},
+            extra={"request_id": run.request_id, "channel": step.route.name, "fault": failed.kind},
         )
 
     def _limit_seconds(self, run: "_Run", course: Course, step: Step, now: float) -> float:
@@ -191,8 +193,9 @@ class Failover:
 class _Run:
     """One call on its way over the channels."""
 
-    def __init__(self, call: ChatCall, evidence: Evidence, began_at: float) -> None:
+    def __init__(self, call: ChatCall, evidence: Evidence, began_at: float, request_id: str) -> None:
         self.call = call
+        self.request_id = request_id
         self.evidence = evidence
         self.began_at = began_at
         self.failures: list[AttemptFailed] = []

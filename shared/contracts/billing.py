@@ -56,12 +56,16 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Extend(msgspec.Struct, frozen=True, kw_only=True):
-    """Raise the hold so that it covers `output_tokens_bound` over all choices; the figure is cumulative."""
+    """Raise the hold so that it covers `output_tokens_bound` over all choices; the figure is cumulative.
+
+    With `is_partial` as far as the money goes, if that is further than it is now.
+    """
 
     request_id: str
     account_id: str
     attempt: int
     output_tokens_bound: int
+    is_partial: bool = False
 
 
 class Extended(msgspec.Struct, frozen=True, kw_only=True):

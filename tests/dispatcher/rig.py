@@ -91,12 +91,16 @@ class Billing:
         self.affordable_input_tokens: int | None = None
         self.claim_refusal: RelayError | None = None
         self.output_tokens_granted = 4096
+        self.extensions: list[billing.Extend] = []
+        self.output_tokens_affordable = 1_000_000
+        self.extend_refusal: RelayError | None = None
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
     async def serve(self) -> None:
         """Answer from now on."""
         await self.bus.serve(billing.RESERVE, self._reserve)
+        await self.bus.serve(billing.EXTEND, self._extend)
         await self.bus.serve(billing.FENCE, self._fence)
         await self.bus.serve(billing.SETTLE, self._end)
         await self.bus.serve(billing.VOID, self._end)
@@ -134,6 +138,18 @@ class Billing:
         return billing.Hold(
             request_id=ask.request_id, amount_nano_usd=1, output_tokens_granted=wanted, price_id=1
         )
+
+    async def _extend(self, ask: billing.Extend) -> billing.Extended:
+        self.extensions.append(ask)
+        await self.may_answer.wait()
+        known = max((each.output_tokens_bound for each in self.extensions[:-1]), default=0)
+        if (
+            self.extend_refusal is not None
+            and ask.output_tokens_bound > self.output_tokens_affordable <= known
+        ):
+            raise self.extend_refusal
+        bound = min(ask.output_tokens_bound, self.output_tokens_affordable)
+        return billing.Extended(amount_nano_usd=bound, output_tokens_bound=bound)
 
     async def _fence(self, fence: billing.Fence) -> billing.Fenced:
         self.fences.append(fence)

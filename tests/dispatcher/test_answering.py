@@ -6,12 +6,12 @@ import logging
 import msgspec
 import pytest
 
+from services.dispatcher.answering import FundedSink
 from services.dispatcher.course import Step
 from services.dispatcher.estimate import MESSAGE_TOKENS, REQUEST_TOKENS
 from services.dispatcher.evidence import Evidence
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.upstream import Sink, Upstream
-from shared.bus import Attempt
 from shared.contracts import billing
 from shared.contracts.dispatcher import ChatCall
 from shared.errors import Internal
@@ -212,9 +212,9 @@ class LeftAtTheEnd(Upstream):
         self, step: Step, sink: Sink, call: ChatCall, body: bytes, evidence: Evidence, limit_seconds: float
     ) -> None:
         """Send the whole answer, then cancel the attempt as the edge would."""
-        assert isinstance(sink, Attempt)
         await super().answer(step, sink, call, body, evidence, limit_seconds)
-        await sink.abort("client_gone")
+        assert isinstance(sink, FundedSink)
+        await sink.attempt.abort("client_gone")
 
 
 async def test_a_word_with_the_last_byte_does_not_cut_off_the_settlement(

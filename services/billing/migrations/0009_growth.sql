@@ -19,6 +19,7 @@ ALTER TYPE billing.outcome ADD VALUE 'unfunded';
 ALTER TYPE billing.command
     ADD ATTRIBUTE is_stream boolean,      -- reserve; null as false
     ADD ATTRIBUTE slice_tokens bigint,    -- reserve: the output to hold first for a stream, for one choice; null for all of it
+    ADD ATTRIBUTE is_partial boolean,     -- extend: as far as the money goes; null as false
     ADD ATTRIBUTE attempts jsonb,         -- settle, void
     ADD ATTRIBUTE source text;            -- settle
 ALTER TYPE billing.answer
@@ -277,6 +278,8 @@ DECLARE
     price billing.price;
     room billing.room;
     amount bigint;
+    affordable bigint;
+    former_input bigint;
     tokens bigint;
 BEGIN
     IF (command.attempt >= 0) IS NOT TRUE
@@ -298,8 +301,7 @@ BEGIN
         RETURN billing.with_hold(answer, hold);
     END IF;
 
-    tokens := greatest(coalesce(command.input_tokens_bound, 0) - hold.input_tokens_bound, 0)
-        + greatest(coalesce(command.output_tokens_bound, 0) - hold.output_tokens_bound, 0);
+    former_input := hold.input_tokens_bound;
     hold.input_tokens_bound := greatest(hold.input_tokens_bound, command.input_tokens_bound);
     price := (SELECT p FROM billing.price AS p WHERE p.id = hold.price_id);
     amount := billing.hold_nano_usd(
@@ -309,10 +311,17 @@ BEGIN
         room := billing.room_of(hold, answer, account);
         IF amount - hold.amount_nano_usd > room.nano_usd THEN
             -- Seen from here, what this hold has already is available to it.
-            RETURN billing.refused(answer, room, amount, billing.affordable_output_tokens(
+            affordable := billing.affordable_output_tokens(
                 price, hold.input_tokens_bound, room.nano_usd + hold.amount_nano_usd, hold.multiplier_ppm
-            ));
+            );
+            IF command.is_partial IS NOT TRUE OR affordable <= hold.output_tokens_bound THEN
+                RETURN billing.refused(answer, room, amount, affordable);
+            END IF;
+            command.output_tokens_bound := affordable;
+            amount := billing.hold_nano_usd(price, hold.input_tokens_bound, affordable, hold.multiplier_ppm);
         END IF;
+        tokens := hold.input_tokens_bound - former_input
+            + greatest(coalesce(command.output_tokens_bound, 0) - hold.output_tokens_bound, 0);
         hold.extensions := hold.extensions + 1;
         hold.tokens_counted := hold.tokens_counted + tokens;
         IF hold.is_metered THEN
