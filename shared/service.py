@@ -28,12 +28,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ExceptionHandler, Lifespan
 
-from shared import failpoints
+from shared import failpoints, tracing
 from shared import log as relay_log
 from shared.bus import Bus
+from shared.contracts.call import EDGE
 from shared.errors import Unavailable
 from shared.metrics import CONTENT_TYPE, Metrics
-from shared.settings import Settings, T
+from shared.settings import Settings, SettingsError, T
 
 R = TypeVar("R")
 START_SECONDS = 30.0  # how long a service waits for the bus and the database before it gives up
@@ -134,9 +135,16 @@ def run(
     """
     relay_log.configure(name, settings.log_level)
     failpoints.enable(settings.failpoints_dir)
+    try:
+        tracing.enable(name, settings, decides=name == EDGE)
+    except SettingsError as error:
+        sys.exit(f"{name}: {error}")
     bus = Bus(settings, party=name)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        is_clean = runner.run(_serve(create_app(settings, bus), bus, settings, http))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            is_clean = runner.run(_serve(create_app(settings, bus), bus, settings, http))
+    finally:
+        tracing.disable()
     sys.exit(0 if is_clean else 1)
 
 

@@ -17,6 +17,7 @@ from services.dispatcher.keys import REFUSED_AS, Keys
 from services.dispatcher.measures import Measures
 from services.dispatcher.routing import Route, order
 from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.spans import chat_span
 from services.dispatcher.upstream import AttemptFailed, Sink, Upstream
 from shared.budget import Budget
 from shared.contracts.billing import UpstreamAttempt
@@ -114,7 +115,8 @@ class Failover:
         limit_seconds = self._limit_seconds(run, course, step, began_at)
         result, status, may_be_billed = "cancelled", None, True
         try:
-            await self._upstream.answer(step, sink, run.call, body, evidence, limit_seconds)
+            with chat_span(step.route, run.call.model, evidence):
+                await self._upstream.answer(step, sink, run.call, body, evidence, limit_seconds)
             result, status = "completed", 200
         except AttemptFailed as failed:
             result, status, may_be_billed = failed.kind, failed.status, failed.may_be_billed

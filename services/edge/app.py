@@ -20,6 +20,7 @@ from services.edge.principals import Principals
 from services.edge.relay import Relay
 from services.edge.settings import EdgeSettings
 from services.edge.visits import Visit, Visits
+from shared import tracing
 from shared.bus import Bus, Callers
 from shared.errors import Internal, MethodNotAllowed, NotFound, RelayError, Unavailable
 from shared.metrics import Metrics
@@ -27,26 +28,34 @@ from shared.service import Life, build
 
 # The commonest mistakes with a base URL: without the version, and with the version twice.
 PREFIXES = ("/v1", "", "/v1/v1")
+_TRACE = tracing.HEADER.encode()
 _UNFINISHED = "ASGI callable returned without completing response."
 
 
 class Mounted:
     """A route whose endpoint exists once the service has started."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self.app: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
+        """Pass the request on; it is a span, which goes on the client's trace if there is one."""
         assert self.app is not None, "the listener opens after the start"
-        await self.app(scope, receive, send)
+        if not tracing.is_on():
+            await self.app(scope, receive, send)
+            return
+        given = [value for name, value in scope["headers"] if name == _TRACE]
+        parent = given[0].decode("latin-1") if len(given) == 1 else ""
+        with tracing.span(self._name, "server", parent=parent):
+            await self.app(scope, receive, send)
 
 
 def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
     """Return the edge as an application."""
     # A broken answer is left unfinished on purpose, and counted; the server need not call it an error.
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.getMessage() != _UNFINISHED)
-    chat, models, account = Mounted(), Mounted(), Mounted()
+    chat, models, account = Mounted("chat"), Mounted("models"), Mounted("account")
     visits = Visits(access_log=settings.access_log)
     admission = Admission(requests_max=settings.streams_max, body_bytes_max=settings.body_memory_bytes)
 

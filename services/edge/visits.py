@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Literal
 from uuid import UUID
 
+from shared import tracing
 from shared.contracts.auth import Principal
 from shared.contracts.dispatcher import ChatCall
 from shared.errors import RelayError
@@ -93,6 +94,10 @@ class Visits:
                 self._whole[visit.call.is_stream].observe(now - visit.started_at)
         if self._has_log and log.isEnabledFor(logging.INFO):
             log.info("request", extra=_line(visit, now))
+        if tracing.is_on():
+            tracing.note(_attributes(visit))
+            if visit.outcome in ("broken", "cut") or visit.status >= 500:
+                tracing.failed(visit.code or visit.outcome)
 
 
 def _line(visit: Visit, now: float) -> dict[str, object]:
@@ -113,6 +118,16 @@ def _line(visit: Visit, now: float) -> dict[str, object]:
         if visit.first_byte_at:
             line["first_byte_ms"] = round((visit.first_byte_at - visit.started_at) * 1000, 1)
     return line
+
+
+def _attributes(visit: Visit) -> dict[str, str | int | float | bool]:
+    return {
+        "http.response.status_code": visit.status,
+        "relay.request_id": str(visit.request_id),
+        "relay.outcome": visit.outcome,
+        "relay.code": visit.code,
+        "relay.key_id": visit.key_id,
+    }
 
 
 def _truth(value: bool) -> str:

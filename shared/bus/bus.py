@@ -15,6 +15,7 @@ from typing import Self
 import msgspec
 from nats.aio.subscription import Subscription
 
+from shared import tracing
 from shared.bus.link import MESSAGE_BYTES_MAX, Link, Message, measure_links
 from shared.bus.work import store
 from shared.contracts.call import Call, Event, M, Q, R, WorkQueue
@@ -112,7 +113,8 @@ class Bus:
         """
         began = time.perf_counter()
         try:
-            return await self._call(call, request, timeout_seconds)
+            with tracing.span(call.subject, "client"):
+                return await self._call(call, request, timeout_seconds)
         except RelayError as error:
             self._call_errors[call.subject, error.kind] += 1
             raise
@@ -128,6 +130,7 @@ class Bus:
             _encoder.encode(request),
             timeout_seconds=timeout_seconds or call.timeout_seconds,
             part=call.owner,
+            trace=tracing.traceparent(),
         )
         if answer.is_unanswered:
             raise Unavailable("service_unavailable", retry_after_seconds=2, part=call.owner)
@@ -199,7 +202,8 @@ class Bus:
         request: Q | None = None
         try:
             request = decoder.decode(message.payload)
-            reply = _encoder.encode(await handler(request))
+            with tracing.span(message.subject, "server", parent=message.trace):
+                reply = _encoder.encode(await handler(request))
             if len(reply) > MESSAGE_BYTES_MAX:
                 log.error(
                     "the answer on %s is too large: %d bytes",

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from nats.aio.subscription import Subscription
 
+from shared import tracing
 from shared.bus.bus import Bus
 from shared.bus.endpoint import Endpoint, unix_ms
 from shared.bus.link import Message
@@ -33,6 +34,7 @@ from shared.stream.frames import Frame, FrameError, FrameType, Open, decode
 
 BODY_WINDOW_BYTES = 2 * 1024 * 1024
 DATA_BYTES_MAX = 64 * 1024
+SPAN = "dispatch"
 REFUSALS = ("draining", "full", "memory")
 REASONS_MAX = 32  # why an answer is not wanted any more; edges say it in a word
 LAST_WORDS_SECONDS = 10.0  # for calls that were cut to end, settle and finish
@@ -45,12 +47,15 @@ log = logging.getLogger(__name__)
 class Attempt:
     """One accepted call. The application reads `body`, sends head and data, and says `end` and then `finish`, always."""
 
-    def __init__(self, callees: "Callees", machine: CalleeStream, head: bytes, body_bytes: int) -> None:
+    def __init__(
+        self, callees: "Callees", machine: CalleeStream, head: bytes, body_bytes: int, trace: str
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.request_id = machine.request_id
         self.number = machine.attempt
         self.head = head
         self.body_bytes = body_bytes
+        self.trace = trace  # that the call belongs to, as a `traceparent`
         self.machine = machine
         self.is_finished = False
         self.body: asyncio.Future[bytes] = loop.create_future()
@@ -306,7 +311,7 @@ class Callees(Endpoint):
             action = refusal(opening, frame.attempt, reason)
             await self.send(opening.caller, opening.request_id, action.frame)
             return
-        await self._accept(opening, frame.attempt, wall)
+        await self._accept(opening, frame.attempt, wall, message.trace)
 
     def _refuses(self, opening: Open) -> str | None:
         if self._is_draining:
@@ -317,13 +322,13 @@ class Callees(Endpoint):
             return "memory"
         return None
 
-    async def _accept(self, opening: Open, number: int, wall: int) -> None:
+    async def _accept(self, opening: Open, number: int, wall: int, trace: str) -> None:
         failpoint("dispatcher.opened")
         now = self.now()
         machine = CalleeStream(
             opening, attempt=number, callee=self.id, body_window=BODY_WINDOW_BYTES, now=now, unix_ms=wall
         )
-        attempt = Attempt(self, machine, opening.head, opening.body_bytes)
+        attempt = Attempt(self, machine, opening.head, opening.body_bytes, trace)
         self._attempts.setdefault(attempt.request_id, []).append(attempt)
         self._peers.attach(opening.caller, attempt.request_id, now)
         self._body_bytes += attempt.body_bytes
@@ -334,7 +339,8 @@ class Callees(Endpoint):
 
     async def _run(self, attempt: Attempt) -> None:
         try:
-            await self._serve(attempt)
+            with tracing.span(SPAN, "server", parent=attempt.trace):
+                await self._serve(attempt)
         finally:
             self.release_body(attempt)
             if not attempt.is_finished:

@@ -5,6 +5,7 @@ from collections import Counter, deque
 
 import msgspec
 
+from shared import tracing
 from shared.budget import Budget
 from shared.bus.bus import Bus
 from shared.bus.endpoint import Endpoint, unix_ms
@@ -215,7 +216,8 @@ class Callers(Endpoint):
         reply = dispatcher.TO_CALLER.subject(self.id, answer.request_id)
         self.sent[FrameType.OPEN] += 1
         try:
-            await self._link.publish(dispatcher.OPEN.subject(), action.frame, reply=reply)
+            trace = tracing.traceparent()
+            await self._link.publish(dispatcher.OPEN.subject(), action.frame, reply=reply, trace=trace)
         except Unavailable:
             await self.perform(answer, answer.machine.no_responders(self.now()))
 

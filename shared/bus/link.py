@@ -21,6 +21,7 @@ from nats import errors as nats_errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from shared import tracing
 from shared.bus.client import FLUSH_SECONDS, CoalescingClient
 from shared.contracts.call import INBOX_PREFIX
 from shared.errors import Internal, RelayError, Unavailable
@@ -38,13 +39,17 @@ log = logging.getLogger(__name__)
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One message as it came: `reply` is empty when no answer is wanted; `is_unanswered` marks the server's "no responders"."""
+    """One message as it came: `reply` is empty when no answer is wanted; `is_unanswered` marks the server's "no responders".
+
+    `trace` is the trace that it belongs to, as a `traceparent`.
+    """
 
     subject: str
     payload: bytes
     reply: str = ""
     error: bytes | None = None
     is_unanswered: bool = False
+    trace: str = ""
 
 
 class Link:
@@ -122,8 +127,11 @@ class Link:
         error: bool = False,
         is_lazy: bool = False,
         message_id: str = "",
+        trace: str = "",
     ) -> None:
         """Hand a message to the connection; a lazy one may wait 2 ms for company. JetStream knows a repeat by `message_id`.
+
+        `trace` is the trace that it belongs to, if that is sampled.
 
         Raises: Unavailable when the bus is away, Internal when the message is too large.
         """
@@ -140,6 +148,8 @@ class Link:
                 headers = (
                     {"Relay-Error": "1"} if error else {"Nats-Msg-Id": message_id} if message_id else None
                 )
+                if trace:
+                    headers = {**(headers or {}), tracing.HEADER: trace}
                 await self._client.publish(subject, payload, reply=reply, headers=headers)
         except nats_errors.Error as failure:
             raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS") from failure
@@ -164,7 +174,8 @@ class Link:
                 return
             error = payload if "Relay-Error" in headers else None
             is_unanswered = headers.get("Status") == _NO_RESPONDERS
-            await callback(Message(subject, payload, reply, error, is_unanswered))
+            trace = headers.get(tracing.HEADER, "")
+            await callback(Message(subject, payload, reply, error, is_unanswered, trace))
 
         if is_direct:
             return await self._client.subscribe_directly(subject, receive, queue=queue)
@@ -192,7 +203,14 @@ class Link:
             raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS") from error
 
     async def request(
-        self, subject: str, payload: bytes, *, timeout_seconds: float, part: str, message_id: str = ""
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        timeout_seconds: float,
+        part: str,
+        message_id: str = "",
+        trace: str = "",
     ) -> Message:
         """Return the answer, which may be marked unanswered. Raises: Unavailable when none came in time."""
         self._asked += 1
@@ -202,7 +220,7 @@ class Link:
         self._waiting[inbox] = future
         timer = loop.call_later(timeout_seconds, _expire, future)
         try:
-            await self.publish(subject, payload, reply=inbox, message_id=message_id)
+            await self.publish(subject, payload, reply=inbox, message_id=message_id, trace=trace)
             return await future
         except TimeoutError as error:
             raise Unavailable("service_unavailable", retry_after_seconds=2, part=part) from error
