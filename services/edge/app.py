@@ -51,12 +51,12 @@ class Mounted:
             await self.app(scope, receive, send)
 
 
-def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
-    """Return the edge as an application."""
+def create_app(settings: EdgeSettings, bus: Bus, visits: Visits | None = None) -> Starlette:
+    """Return the edge as an application; `visits` are given by whoever counts requests as well."""
+    visits = visits or Visits(access_log=settings.access_log)
     # A broken answer is left unfinished on purpose, and counted; the server need not call it an error.
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.getMessage() != _UNFINISHED)
     chat, models, account = Mounted("chat"), Mounted("models"), Mounted("account")
-    visits = Visits(access_log=settings.access_log)
     admission = Admission(requests_max=settings.streams_max, body_bytes_max=settings.body_memory_bytes)
 
     @asynccontextmanager

@@ -4,6 +4,7 @@ The stack logs all that it can (`RELAY_LOG_LEVEL=debug`), and is driven through 
 keys and credentials that would be recognised.
 """
 
+import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -78,6 +79,16 @@ class Driver:
                 with suppress(httpx.RemoteProtocolError):
                     await answer.aread()
 
+    async def garble(self) -> None:
+        """Send a head that is none, with a key and a word in it."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.stack.port)
+        head = f"POST /{self.mark()} HTTP/1.1\r\nhost: a b\r\nauthorization: Bearer {self.tenant.key}\r\n\r\n"
+        writer.write(head.encode())
+        answer = (await reader.read()).decode()
+        writer.close()
+        assert answer.startswith("HTTP/1.1 400 ")
+        self.request_ids.append(answer.partition("x-request-id: ")[2][:36])
+
     async def leave(self) -> None:
         """Begin a stream and leave it."""
         message = {"role": "user", "content": f"[[sim out=2000 tps=50]] {self.mark()}"}
@@ -108,6 +119,7 @@ async def drive(driver: Driver, person: Operator) -> None:
     await driver.post(b'{"model": "' + driver.mark().encode())
     await driver.post(b"{}", path="/" + driver.mark())
     await driver.post(b"{}", **{"idempotency-key": driver.mark(), "x-request-id": driver.mark()})
+    await driver.garble()
     await person.database.execute(REVOKE)
     try:
         await driver.chat("")
@@ -138,6 +150,7 @@ async def test_no_log_and_no_metric_tells_a_secret(talkative: RunningStack, pers
     lines = {name: [json.loads(line) for line in text.splitlines()] for name, text in logs.items()}
     visits = {line["request_id"]: line for line in lines["edge-1.log"] if line["message"] == "request"}
     assert set(driver.request_ids) <= set(visits)
+    assert [line["code"] for line in visits.values() if line["route"] == "unread"] == ["invalid_http"]
     faults = [
         line["request_id"]
         for line in lines["dispatcher-1.log"]
