@@ -34,8 +34,11 @@ CHANNEL = "one"
 class Whole:
     """The running services by name, and what an operator and a client have of them."""
 
-    def __init__(self, apps: dict[str, Starlette], operator: Bus, upstream: Simulator, port: int) -> None:
+    def __init__(
+        self, apps: dict[str, Starlette], buses: dict[str, Bus], operator: Bus, upstream: Simulator, port: int
+    ) -> None:
         self.apps = apps
+        self.buses = buses
         self.operator = operator
         self.upstream = upstream
         self.url = f"http://127.0.0.1:{port}"
@@ -129,7 +132,7 @@ class Whole:
         rates = {name: 1_000_000 for name in billing.SetPrice.__struct_fields__ if name.endswith("_pico_usd")}
         await self.operator.call(
             billing.SET_PRICE,
-            msgspec.convert({"model": model, "max_output_tokens": 1000, **rates}, billing.SetPrice),
+            msgspec.convert({"model": model, "max_output_tokens": 200_000, **rates}, billing.SetPrice),
         )
 
 
@@ -151,15 +154,15 @@ async def whole(database_url: str, nats_url: str, **billing_settings: float) -> 
         EDGE: services.edge,
     }
     async with AsyncExitStack() as stack:
-        apps = {}
+        apps, buses = {}, {}
         for party, settings in all_settings.items():
-            bus = Bus(settings, party=party)
+            bus = buses[party] = Bus(settings, party=party)
             app = apps[party] = makers[party].app.create_app(settings, bus)
             await stack.enter_async_context(app.router.lifespan_context(app))
             await bus.control.flush()
         operator = await stack.enter_async_context(Bus(Settings(nats_url=nats_url), party=OPERATOR))
         upstream = await stack.enter_async_context(Simulator())
         port = await stack.enter_async_context(served(apps[EDGE], EdgeSettings()))
-        running = Whole(apps, operator, upstream, port)
+        running = Whole(apps, buses, operator, upstream, port)
         await running.prepare()
         yield running
