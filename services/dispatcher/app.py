@@ -65,7 +65,6 @@ def create_app(settings: DispatcherSettings, bus: Bus) -> Starlette:
                     body_bytes_max=settings.body_memory_bytes,
                 )
             )
-            callees.measure(metrics)
             _measure(metrics, callees, channels)
             await bus.listen(dispatcher.CHANNEL_CHANGED, channels.on_changed)
             await Handlers(bus, pool, sealer, channels).serve()
@@ -79,6 +78,7 @@ def create_app(settings: DispatcherSettings, bus: Bus) -> Starlette:
 
 
 def _measure(metrics: Metrics, callees: Callees, channels: Channels) -> None:
+    callees.measure(metrics)
     for name, help_text, value in (
         ("streams", "Answers being carried", lambda: callees.active),
         ("body_bytes", "Bytes of the bodies of running calls", lambda: callees.body_bytes),
