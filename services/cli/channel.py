@@ -9,6 +9,7 @@ import msgspec
 from services.cli import parameters
 from services.cli.answer import Answer, table
 from services.cli.channel_key import key, key_state
+from services.cli.channel_overrides import CLEARABLE, override_options, overrides_told
 from services.cli.secret_input import secret_option
 from services.cli.session import Command, over_the_bus
 from shared.contracts import dispatcher
@@ -16,14 +17,6 @@ from shared.contracts.call import Empty
 
 if TYPE_CHECKING:
     from shared.bus import Bus
-
-# What `channel update --clear` empties: the field, and its empty value.
-CLEARABLE: dict[str, tuple[str, dict[str, str] | tuple[str, ...]]] = {
-    "header": ("headers", {}),
-    "set": ("set_parameters", {}),
-    "default": ("default_parameters", {}),
-    "drop": ("drop_parameters", ()),
-}
 
 
 @click.group()
@@ -37,13 +30,12 @@ channel.add_command(key)
 def channel_options(*, is_new: bool) -> Callable[[Command], Command]:
     """Return a decorator that adds what can be said of a channel; a new one has defaults."""
     defaults = dispatcher.CreateChannel(name="", base_url="", credential="", models={})
-
     replaces = "" if is_new else " Replaces all."
 
     def default(value: str | int) -> str | int | None:
         return value if is_new else None
 
-    options = (
+    options: tuple[Callable[[Command], Command], ...] = (
         click.option("--base-url", required=is_new, metavar="URL", help="Such as https://api.openai.com/v1."),
         click.option(
             "--model", "models", type=parameters.served_model, multiple=True, required=is_new, metavar="OURS[=THEIRS]",
@@ -65,22 +57,7 @@ def channel_options(*, is_new: bool) -> Callable[[Command], Command]:
             "--auth-header", type=click.Choice(["authorization", "api-key", "x-api-key"]),
             default=default(defaults.auth_header), help="Where a key is sent: as a bearer token, or bare as Azure wants it.",
         ),
-        click.option(
-            "--header", "headers", type=parameters.header, multiple=True, metavar="NAME=VALUE", callback=parameters.by_name,
-            help="Header that is sent with every request; may be repeated. It is shown, so it is no place for a secret." + replaces,
-        ),
-        click.option(
-            "--set", "set_parameters", type=parameters.member, multiple=True, metavar="NAME=VALUE", callback=parameters.by_name,
-            help="Parameter that every request is sent with, whatever its client says; JSON, or else a text." + replaces,
-        ),
-        click.option(
-            "--default", "default_parameters", type=parameters.member, multiple=True, metavar="NAME=VALUE",
-            callback=parameters.by_name, help="Parameter for requests whose client gave none." + replaces,
-        ),
-        click.option(
-            "--drop", "drop_parameters", multiple=True, metavar="NAME",
-            help="Parameter that is taken out of every request." + replaces,
-        ),
+        *override_options(replaces),
         click.option(
             "--slow-seconds", type=float,
             help="Seconds without output after which another channel is tried" + ("." if is_new else "; 0 for the setting's."),
@@ -100,7 +77,10 @@ def channel_options(*, is_new: bool) -> Callable[[Command], Command]:
 @channel_options(is_new=True)
 @over_the_bus
 async def create_channel(bus: "Bus", /, name: str, **given: object) -> Answer:
-    """Make a channel. Its credential is asked for unless an option says where it is; it becomes the key named `default`."""
+    """Make a channel. Its credential is asked for unless an option says where it is.
+
+    The credential becomes the channel's first key, named default.
+    """
     made = await bus.call(
         dispatcher.CREATE_CHANNEL, msgspec.convert({"name": name, **given}, dispatcher.CreateChannel)
     )
@@ -143,7 +123,10 @@ async def turn_on(bus: "Bus", name: str) -> Answer:
 @click.argument("name")
 @over_the_bus
 async def drain_channel(bus: "Bus", name: str) -> Answer:
-    """Send no new request to a channel for now; running ones go on, and its keys are still tested."""
+    """Send no new request to a channel for now.
+
+    Running ones go on, and its keys are still tested.
+    """
     return await _update(bus, dispatcher.UpdateChannel(name=name, state="draining"), "draining")
 
 
@@ -151,7 +134,10 @@ async def drain_channel(bus: "Bus", name: str) -> Answer:
 @click.argument("name")
 @over_the_bus
 async def turn_off(bus: "Bus", name: str) -> Answer:
-    """Send nothing more to a channel, not even tests; running requests go on."""
+    """Send nothing more to a channel, not even tests.
+
+    Running requests go on.
+    """
     return await _update(bus, dispatcher.UpdateChannel(name=name, state="off"), "off")
 
 
@@ -161,7 +147,10 @@ async def turn_off(bus: "Bus", name: str) -> Answer:
 @click.option("--key", "key_name", metavar="NAME", help="Only with this key.")
 @over_the_bus
 async def test_channel(bus: "Bus", name: str, model: str | None, key_name: str | None) -> Answer:
-    """Send a small real request through a channel, with each of its keys; a key that was out and answers is in again."""
+    """Send a small real request through a channel.
+
+    It is sent with each of its keys. One that was out and answers is in again, and one that is refused is out.
+    """
     request = dispatcher.TestChannel(name=name, model=model, key=key_name)
     tested = await bus.call(dispatcher.TEST_CHANNEL, request)
     failed = sum(result.result != "completed" for result in tested.results)
@@ -190,7 +179,7 @@ async def delete_channel(bus: "Bus", name: str) -> Answer:
 @channel.command("list")
 @over_the_bus
 async def list_channels(bus: "Bus") -> Answer:
-    """List channels by name, with the state of their keys and without the keys themselves."""
+    """List channels by name, without their credentials."""
     channels = await bus.call(dispatcher.LIST_CHANNELS, Empty())
     columns = "NAME|STATE|PRIORITY|WEIGHT|BASE URL|MODELS|KEYS|ABORT POLICY|OUTPUT PARAMETER|OVERRIDES"
     return Answer(document=channels, text=table(columns, (_row(each) for each in channels.items)))
@@ -217,15 +206,5 @@ def _row(info: dispatcher.ChannelInfo) -> tuple[str, ...]:
         ", ".join(f"{key.name} ({key_state(key)})" if key.refused_as else key.name for key in info.keys),
         info.abort_policy,
         info.output_parameter,
-        ", ".join(_overrides(info)),
+        ", ".join(overrides_told(info)),
     )
-
-
-def _overrides(info: dispatcher.ChannelInfo) -> list[str]:
-    """Return what a channel changes in requests, as the options say it."""
-    told = [f"auth-header={info.auth_header}"] if info.auth_header != "authorization" else []
-    told += [f"header {name}={value}" for name, value in info.headers.items()]
-    told += [f"set {name}={value}" for name, value in info.set_parameters.items()]
-    told += [f"default {name}={value}" for name, value in info.default_parameters.items()]
-    told += [f"drop {name}" for name in info.drop_parameters]
-    return told + ([f"slow-seconds={info.slow_seconds:g}"] if info.slow_seconds else [])

@@ -19,7 +19,10 @@ STATES = {None: "good", "credential": "refused", "billing": "unpaid"}
 
 @click.group()
 def key() -> None:
-    """Keys of a channel: requests go out on any good one; one that is refused or unpaid is out until a test of it succeeds."""
+    """Keys of a channel, used in turn.
+
+    One that is refused or unpaid is out until a test of it succeeds.
+    """
 
 
 @key.command("add")
@@ -28,7 +31,10 @@ def key() -> None:
 @secret_option("credential", is_required=True, is_new=False)
 @over_the_bus
 async def add_key(bus: "Bus", channel: str, name: str, credential: str) -> Answer:
-    """Give a channel one more key. It is asked for unless an option says where it is."""
+    """Give a channel one more key.
+
+    It is asked for unless an option says where it is.
+    """
     info = await bus.call(
         dispatcher.ADD_KEY, dispatcher.AddKey(channel=channel, key=name, credential=credential)
     )
@@ -53,7 +59,7 @@ async def remove_key(bus: "Bus", channel: str, name: str) -> Answer:
 @click.argument("channel")
 @over_the_bus
 async def list_keys(bus: "Bus", channel: str) -> Answer:
-    """List the keys of a channel by name, and since when one is out."""
+    """List the keys of a channel, and which are out."""
     channels = await bus.call(dispatcher.LIST_CHANNELS, Empty())
     info = next((each for each in channels.items if each.name == channel), None)
     if info is None:

@@ -1,29 +1,50 @@
 """The chat completions dialect towards a provider: the request as it is sent, the answer as it is read.
 
 Nothing here does I/O. A member of the request or an event of the answer that Relay has no reason to change passes byte
-for byte; a provider's error becomes an `UpstreamError`, whose text never goes on.
+for byte; what would surprise a client is made canonical (`normalise.py`); a provider's error becomes an `UpstreamError`, whose
+text never goes on.
 """
 
-import json
-from typing import Any
+import secrets
+import time
 
 import msgspec
 
+from services.dispatcher.canonical import (
+    NULL,
+    Continuation,
+    Members,
+    decode_continuation,
+    is_utf8,
+    members_of,
+    mended,
+    value_of,
+)
+from services.dispatcher.choice import NotAChoice
 from services.dispatcher.delivered import DeliveredText
+from services.dispatcher.finish_reason import BrokenOff
+from services.dispatcher.normalise import Origin, StreamedAnswer, rewrite_plain, without_null_usage
+from services.dispatcher.output import measure
 from services.dispatcher.overrides import Overrides
-from services.dispatcher.sse import Event, EventTooLarge, SseParser
-from services.dispatcher.upstream_error import UpstreamError, classify_error, classify_status
-from services.dispatcher.usage import Usage, merge
+from services.dispatcher.sse import MAX_EVENT_BYTES, Event, EventTooLarge, SseParser
+from services.dispatcher.surrogates import Halves
+from services.dispatcher.tool_calls import TooManyCalls
+from services.dispatcher.upstream_error import UpstreamError, classify_status, error_in
+from services.dispatcher.usage import Usage
 from shared.errors import InvalidRequest
 
-MAX_CHOICES = 128  # the largest `n` of the API
-LONGEST_FINISH_REASON = 64
+BOUNDS = (
+    "max_completion_tokens",
+    "max_tokens",
+)  # the two names for the most tokens of a choice, the newer one first
 
-_NULL_USAGE = b',"usage":null'
-_NULL_USAGE_AT_END = _NULL_USAGE + b"}"
+# What a body begins with that is no stream of events, though one was asked for: JSON, or a page.
+_DOCUMENT_STARTS = (b"{", b"[", b'"', b"<")
+_BLANKS = b"\xef\xbb\xbf \t\r\n"
 
-# Where text stands inside a content part or a tool call, of any provider.
-_TEXT_MEMBERS = ("text", "thinking", "function", "custom", "name", "arguments", "input", "transcript")
+
+# A document with one of these is an answer, and only an explicit error in it is one.
+_MEMBERS_OF_ANSWERS = ("choices", "usage", "moderation")
 
 
 class PlainResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,34 +65,6 @@ class StreamEnd(msgspec.Struct, frozen=True, kw_only=True):
     is_complete: bool
 
 
-class _Output(msgspec.Struct, gc=False):
-    """A delta or a message. Its fields are not typed further, since a provider's oddity in one is no error."""
-
-    content: Any = None
-    reasoning_content: Any = None
-    reasoning: Any = None
-    refusal: Any = None
-    tool_calls: Any = None
-    function_call: Any = None
-    audio: Any = None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    index: Any = 0
-    delta: _Output | None = None
-    message: _Output | None = None
-    finish_reason: Any = None
-
-
-class _Answer(msgspec.Struct, gc=False):
-    """What is read of a chunk or of a plain answer; all else is skipped, not decoded."""
-
-    choices: list[_Choice] | None = None
-    usage: Any = msgspec.UNSET
-    error: Any = None
-
-
-_answers = msgspec.json.Decoder(_Answer)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -86,18 +79,17 @@ def prepare(
 ) -> bytes:
     """Return the request to send: `body` for `upstream_model`, bounded to `max_output_tokens`, reporting its usage.
 
-    What the channel overrides is changed first. The bound replaces each bound that is given, or stands under `output_key` if none
-    is; None leaves them. Every other member stays as it came, byte for byte and in order, without the white space between members.
+    What the channel overrides is changed first. Exactly one bound goes out, under `output_key`: providers refuse the other name,
+    or a request with both. It is `max_output_tokens`, or if that is None the client's own, if it gave one. Every other member stays
+    as it came, byte for byte and in order, without the white space between members.
 
     Raises: InvalidRequest when the body, or the `stream_options` of a streaming one, is no JSON object.
     """
     members = _object(body, "body")
     if overrides:
         overrides.apply(members)
+    members = _bounded(members, output_key, max_output_tokens)
     members["model"] = _raw(upstream_model)
-    if max_output_tokens is not None:
-        for key in _bounds(members) or [output_key]:
-            members[key] = _raw(max_output_tokens)
     if not stream:
         members.pop("stream_options", None)
         return msgspec.json.encode(members)
@@ -108,58 +100,121 @@ def prepare(
     return msgspec.json.encode(members)
 
 
+def _new_id() -> str:
+    return secrets.token_hex(12)
+
+
+ORIGIN = Origin(model="", new_id=_new_id, now=time.time)
+_LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
+
+
+def named(model: str) -> Origin:
+    """Return how an answer is called whose provider names neither it nor its model: new, of now, and `model`."""
+    return msgspec.structs.replace(ORIGIN, model=model)
+
+
 class StreamInspector:
-    """Reads a streamed answer on its way through: looks at each event once, and forwards whole events only.
+    """Reads a streamed answer on its way through: looks at each event once, and forwards whole canonical events only.
 
     `include_usage` is whether the client asked for usage; if not, it is taken out, since Relay itself always asks.
+    `origin` names the answer where the provider does not.
 
     At any moment: `usage` is what is reported so far, `finish_reasons` are those of the choices by index, `saw_output`
-    says that content, a tool call, reasoning or a refusal was forwarded, and `delivered` is its text. `error` is the
-    error that ended the stream; nothing is forwarded after it, nor after `[DONE]`
+    says that content, a tool call, reasoning or a refusal was forwarded, and `delivered` is its text.
+    `error` is the error that ended the stream; nothing is forwarded after it, nor after `[DONE]`
     (`saw_done`), which is not forwarded itself.
     """
 
-    def __init__(self, include_usage: bool) -> None:
-        self.usage: Usage | None = None
-        self.finish_reasons: dict[int, str] = {}
+    def __init__(self, include_usage: bool, origin: Origin | None = None) -> None:
         self.saw_done = False
-        self.saw_output = False
-        self.delivered = DeliveredText()
         self.error: UpstreamError | None = None
         self._include_usage = include_usage
         self._parser = SseParser()
-        self._choices: set[int] = set()
-        self._is_usage_last = False  # the usage was told in an event of its own, after the last output
+        self._answer = StreamedAnswer(origin or ORIGIN, include_usage=include_usage)
+        self._halves = Halves()
+        self._is_begun = False
+        self._document: bytearray | None = None  # a body that is no stream of events
+
+    @property
+    def usage(self) -> Usage | None:
+        """What is reported so far."""
+        return self._answer.usage
+
+    @property
+    def finish_reasons(self) -> dict[int, str]:
+        """The finish reasons so far, by the index of the choice."""
+        return self._answer.finish_reasons
+
+    @property
+    def saw_output(self) -> bool:
+        """Whether content, a tool call, reasoning or a refusal was forwarded."""
+        return self._answer.has_output
+
+    @property
+    def delivered(self) -> DeliveredText:
+        """The text that was forwarded."""
+        return self._answer.delivered
 
     def feed(self, chunk: bytes) -> bytes:
         """Return what to forward of the events that `chunk` completes, a canonical and unchanged one as it came."""
         if self.error is not None or self.saw_done:
             return b""
+        if not self._is_begun or self._document is not None:
+            chunk = self._events_of(chunk)
         try:
             events = self._parser.feed(chunk)
         except EventTooLarge:
             self.error = UpstreamError(kind="invalid")
             return b""
+        if len(events) == 1:
+            return self._inspect(events[0])
         return self._forward(events)
 
     def finish(self) -> StreamEnd:
         """Return how the stream ended; called once, at its end or when the connection is lost.
 
-        The answer is whole when every choice that was seen has its finish reason. `[DONE]` stands for reasons that were never given
-        only after a last word on the usage: without either, some relay between has hidden a break. An unreadable last event that
-        lacks its blank line was cut off: it is dropped, and is no error.
+        The answer is whole when every choice that was seen has its finish reason, or the usage came after the last output and
+        `[DONE]` after that; `[DONE]` alone proves nothing. An unreadable last event that lacks its blank line was cut off: it is
+        dropped, and is no error.
         """
         rest = b""
         if self.error is None and not self.saw_done:
-            try:
-                rest = self._forward(self._parser.flush())
-            except EventTooLarge:
-                self.error = UpstreamError(kind="invalid")
-            else:
-                self.error = None if self.error and self.error.kind == "invalid" else self.error
-        is_finished = bool(self._choices) and self._choices <= self.finish_reasons.keys()
-        is_told = self.saw_done and self._is_usage_last
-        return StreamEnd(rest=rest, is_complete=self.error is None and (is_told or is_finished))
+            rest = self._last()
+        is_complete = self.error is None and (
+            self._answer.is_finished or (self.saw_done and self._answer.is_usage_last)
+        )
+        if is_complete and not self.saw_done:
+            rest += _framed(self._answer.end(is_done=False))
+        return StreamEnd(rest=rest, is_complete=is_complete)
+
+    def _events_of(self, chunk: bytes) -> bytes:
+        """Return the part of a chunk that events can stand in: nothing of a body that turns out to be a document."""
+        if self._document is None:
+            start = chunk.lstrip(_BLANKS)
+            if not start:
+                return chunk
+            self._is_begun = True
+            if not start.startswith(_DOCUMENT_STARTS):
+                return chunk
+            self._document = bytearray()
+        self._document += chunk
+        if len(self._document) > MAX_EVENT_BYTES:
+            self.error = UpstreamError(kind="invalid")
+        return b""
+
+    def _last(self) -> bytes:
+        """Return what to forward of the rest: a document as a whole, or an event without its blank line."""
+        if self._document is not None:
+            data = bytes(self._document).strip(_BLANKS)
+            return self._inspect_closely(Event(data=data, raw=b"data: %b\n\n" % data))
+        try:
+            rest = self._forward(self._parser.flush())
+        except EventTooLarge:
+            self.error = UpstreamError(kind="invalid")
+            return b""
+        if self.error is not None and self.error.kind == "invalid":
+            self.error = None
+        return rest
 
     def _forward(self, events: list[Event]) -> bytes:
         pieces: list[bytes] = []
@@ -170,39 +225,53 @@ class StreamInspector:
         return b"".join(pieces)
 
     def _inspect(self, event: Event) -> bytes:
-        """Take note of `event` and return what to forward of it."""
-        if event.data.strip() == b"[DONE]":
-            self.saw_done = True
-            return b""
-        if not event.data:
-            return b""
-        answer = _decode(event.data)
-        if event.event == b"error" or answer is None or answer.error:
-            self.error = _error(answer, is_named=event.event == b"error")
-            return b""
-        is_reported = answer.usage is not msgspec.UNSET and answer.usage is not None
-        if is_reported:
-            self.usage = merge(self.usage, answer.usage)
-            self._is_usage_last = self.saw_output
-        if answer.choices:
-            self._note(answer.choices)
-        elif answer.choices is None and not is_reported:
-            # No chunk at all. SDKs fail on it, and it may be an error in a shape of its own.
-            return b""
-        if self._include_usage or answer.usage is msgspec.UNSET:
+        """Take note of `event` and return what to forward of it: the way of nearly every event, which continues a choice."""
+        data = event.data
+        if event.event is not None or self._halves.waiting or not (data.isascii() or is_utf8(data)):
+            return self._inspect_closely(event)
+        try:
+            chunk: Continuation = decode_continuation(data)
+        except (msgspec.DecodeError, RecursionError):
+            return self._inspect_closely(event)
+        sent = self._answer.take(chunk, data)
+        if sent is None:
+            return self._inspect_closely(event)
+        is_asked = self._include_usage or chunk.usage is msgspec.UNSET
+        if is_asked and sent is data:
             return event.raw
-        return _without_usage(event, is_null=not is_reported) if answer.choices or not is_reported else b""
+        sent = _in_one_line(sent)
+        return b"data: %b\n\n" % (sent if is_asked else without_null_usage(sent))
 
-    def _note(self, choices: list[_Choice]) -> None:
-        self._is_usage_last = False
-        for choice in choices:
-            self._choices.add(_index(choice))
-            self.finish_reasons.update(_finish_reason(choice))
-            if choice.delta is not None:
-                self.saw_output = _take(choice.delta, self.delivered) or self.saw_output
+    def _inspect_closely(self, event: Event) -> bytes:
+        """Take note of any event, and return what to forward of it."""
+        data = _in_one_line(event.data)
+        stripped = data.strip()
+        if stripped == b"[DONE]":
+            self.saw_done = True
+            is_whole = self._answer.is_finished or self._answer.is_usage_last
+            return _framed(self._answer.end(is_done=True)) if is_whole else b""
+        if not stripped:
+            return b""
+        members = None if self._halves.waiting else members_of(data)
+        is_mended = members is None
+        if members is None:
+            data = mended(data, self._halves) or data
+            members = members_of(data)
+        self.error = _error_in_event(event, data, members)
+        if self.error is not None or members is None:
+            return b""
+        try:
+            sent = self._answer.rewrite(data, members, is_changed=is_mended)
+        except (NotAChoice, TooManyCalls):
+            self.error = UpstreamError(kind="invalid")
+            return b""
+        except BrokenOff as broken:
+            self.error = UpstreamError(kind=broken.kind)
+            return b""
+        return event.raw if sent is data and not is_mended else _framed([sent] if sent else [])
 
 
-def inspect_plain(status: int, content_type: str, body: bytes) -> PlainResult:
+def inspect_plain(status: int, content_type: str, body: bytes, origin: Origin | None = None) -> PlainResult:
     """Return a plain answer's body to forward, without white space around it, or the error that it is.
 
     A provider may put an error, or a page in HTML, under a status of 200.
@@ -210,115 +279,87 @@ def inspect_plain(status: int, content_type: str, body: bytes) -> PlainResult:
     if not 200 <= status < 300:
         return PlainResult(error=classify_status(status, {}, body))
     body = body.strip()
-    answer = None if "html" in content_type.lower() else _decode(body)
-    if answer is None or answer.error:
-        return PlainResult(error=_error(answer))
-    if answer.choices is None:
+    if "html" in content_type.lower():
         return PlainResult(error=UpstreamError(kind="invalid"))
-    is_reported = answer.usage is not msgspec.UNSET and answer.usage is not None
+    members = members_of(body)
+    is_mended = members is None
+    if members is None:
+        body = mended(body, Halves()) or body
+        members = members_of(body)
+    error = _error_in_document(body, members)
+    if error is not None or members is None:
+        return PlainResult(error=error or UpstreamError(kind="invalid"))
+    try:
+        sent, choices, usage = rewrite_plain(body, members, origin or ORIGIN, is_changed=is_mended)
+    except (NotAChoice, TooManyCalls):
+        return PlainResult(error=UpstreamError(kind="invalid"))
+    except BrokenOff as broken:
+        return PlainResult(error=UpstreamError(kind=broken.kind))
     delivered = DeliveredText()
-    taken = [_take(choice.message, delivered) for choice in answer.choices if choice.message is not None]
+    taken = [
+        measure(message, delivered) for choice in choices if isinstance(message := choice["message"], dict)
+    ]
     return PlainResult(
-        body=body,
-        usage=merge(None, answer.usage) if is_reported else None,
+        body=sent,
+        usage=usage,
         finish_reasons={
-            key: reason for choice in answer.choices for key, reason in _finish_reason(choice).items()
+            number: reason
+            for choice in choices
+            if isinstance(number := choice["index"], int)
+            and isinstance(reason := choice["finish_reason"], str)
         },
         saw_output=any(taken),
         delivered=delivered,
     )
 
 
-def _decode(data: bytes) -> _Answer | None:
-    """Return `data` as an answer, None when it is no JSON object of that shape."""
-    try:
-        return _answers.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _decode_leniently(data)
+def _error_in_event(event: Event, data: bytes, members: Members | None) -> UpstreamError | None:
+    """Return the error that an event is, if it is one. An event of the type `error` is believed, whatever it holds."""
+    error = _error_in_document(data, members)
+    if event.event == b"error" and (error is None or error.kind == "invalid"):
+        return UpstreamError(kind="failed")
+    return error
 
 
-def _decode_leniently(data: bytes) -> _Answer | None:
-    """Return `data` as an answer even with half of a surrogate pair, invalid UTF-8 or a number beyond a double.
-
-    msgspec refuses these; providers that cut a character over two chunks send them, and clients take them.
-    """
-    try:
-        document = json.loads(data.decode("utf-8", "replace"), parse_constant=_refuse_constant)
-        return msgspec.convert(document, _Answer)
-    except (ValueError, RecursionError, msgspec.ValidationError):
+def _error_in_document(data: bytes, members: Members | None) -> UpstreamError | None:
+    """Return the error that a document is, if it is one; what is no JSON object is an answer that nobody understands."""
+    if members is None:
+        document = value_of(data)
+        return (error_in(document) if document else None) or UpstreamError(kind="invalid")
+    if not any(name in members and members[name] != NULL for name in _MEMBERS_OF_ANSWERS):
+        return error_in(value_of(data))
+    if "error" not in members and "base_resp" not in members:
         return None
+    return error_in(
+        {name: value_of(members.get(name)) for name in ("error", "base_resp", "code")}, is_answer=True
+    )
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def _framed(events: list[bytes]) -> bytes:
+    return b"".join(b"data: %b\n\n" % data for data in events)
 
 
-def _index(choice: _Choice) -> int:
-    is_index = type(choice.index) is int and 0 <= choice.index < MAX_CHOICES
-    return choice.index if is_index else 0
-
-
-def _finish_reason(choice: _Choice) -> dict[int, str]:
-    """Return the finish reason by index; none when it is null, missing, or empty as some providers send it."""
-    reason = choice.finish_reason
-    return {_index(choice): reason[:LONGEST_FINISH_REASON]} if reason and isinstance(reason, str) else {}
-
-
-def _error(answer: _Answer | None, *, is_named: bool = False) -> UpstreamError:
-    if answer is None:
-        return UpstreamError(kind="failed" if is_named else "invalid")
-    return classify_error(answer.error)
-
-
-def _without_usage(event: Event, *, is_null: bool) -> bytes:
-    """Return the event as bytes to forward, without the top level's `usage`."""
+def _in_one_line(data: bytes) -> bytes:
     # A line end can only stand between tokens of JSON, where a space means the same.
-    data = event.data.replace(b"\n", b" ")
-    if is_null and data.endswith(_NULL_USAGE_AT_END):
-        return b"data: %b}\n\n" % data[: -len(_NULL_USAGE_AT_END)]
-    # Inside a string the quotes would be escaped, so a single occurrence is the member of the top level.
-    if is_null and data.count(b'"usage"') == 1 and _NULL_USAGE in data:
-        return b"data: %b\n\n" % data.replace(_NULL_USAGE, b"")
-    try:
-        members = _members.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return event.raw  # only a lenient reader reads it: a usage that was not asked for does no harm
-    del members["usage"]
-    return b"data: %b\n\n" % msgspec.json.encode(members)
+    return data.translate(_LINE_ENDS) if b"\n" in data or b"\r" in data else data
 
 
-def _take(output: _Output, delivered: DeliveredText) -> bool:
-    """Add the text of `output` to what was delivered, and return whether there is any output."""
-    values = [
-        output.content,
-        output.reasoning_content or output.reasoning,
-        output.refusal,
-        output.tool_calls,
-        output.function_call,
-        output.audio,
-    ]
-    waiting = [value for value in values if value]
-    has_output = bool(waiting)
-    waiting.reverse()
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, str):
-            delivered.add(value)
-        elif isinstance(value, list):
-            waiting += reversed(value)
-        elif isinstance(value, dict):
-            waiting += [value[name] for name in reversed(_TEXT_MEMBERS) if name in value]
-    return has_output
+def _bounded(members: Members, output_key: str, tokens: int | None) -> Members:
+    """Return the members with one bound on the output, where the first one stood or else last."""
+    given = next((members[name] for name in BOUNDS if bytes(members.get(name, b"null")) != b"null"), None)
+    bound = given if tokens is None else _raw(tokens)
+    bounded: Members = {}
+    for name, value in members.items():
+        if name not in BOUNDS:
+            bounded[name] = value
+        elif bound is not None:
+            bounded[output_key] = bound
+    if bound is not None:
+        bounded[output_key] = bound
+    return bounded
 
 
-def _bounds(members: dict[str, msgspec.Raw]) -> list[str]:
-    """Return the members with which the client bounds the output."""
-    given: list[str] = [key for key in ("max_completion_tokens", "max_tokens") if key in members]
-    # A null beside a number says nothing, and some providers refuse two numbers.
-    return [key for key in given if bytes(members[key]) != b"null"] or given[:1]
-
-
-def _object(text: bytes, name: str) -> dict[str, msgspec.Raw]:
+def _object(text: bytes, name: str) -> Members:
     try:
         return _members.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -327,5 +368,5 @@ def _object(text: bytes, name: str) -> dict[str, msgspec.Raw]:
         ) from error
 
 
-def _raw(value: str | int | dict[str, msgspec.Raw]) -> msgspec.Raw:
+def _raw(value: str | int | Members) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(value))

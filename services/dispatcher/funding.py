@@ -81,10 +81,9 @@ class Funding:
         tokenizer = self._tokenizer(evidence)
         delivered.truncate(sent_bytes)
         left_tokens = self._held_tokens - _tokens(tokenizer, delivered)
-        reader = StreamInspector(include_usage=True)
         end = 0
         while (after := data.find(b"\n\n", end) + 2) > 1:
-            reader.delivered = DeliveredText()
+            reader = StreamInspector(include_usage=True)
             reader.feed(data[end:after])
             left_tokens -= _tokens(tokenizer, reader.delivered)
             if left_tokens < 0:

@@ -26,6 +26,7 @@ from shared.db import Pool, transaction
 from shared.errors import Unavailable
 
 DOUBTFUL = (402, 403)
+DOUBT_SECONDS = 10.0  # so often at most a client's requests can make us test a key
 REFUSED_AS: dict[str, dispatcher.RefusedAs] = {
     "credential": "credential",
     "billing": "billing",
@@ -44,6 +45,7 @@ class Keys:
         self._health = health
         self._now = asyncio.get_running_loop().time
         self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._doubted_at: dict[str, float] = {}
         self.doubt: Callable[[Step], Coroutine[Any, Any, None]] | None = None
 
     async def __aenter__(self) -> Self:
@@ -60,7 +62,9 @@ class Keys:
     def refused(self, step: Step, refused_as: dispatcher.RefusedAs, status: int | None) -> None:
         """Note that an upstream refused a key, or that it was not paid for, with `status`."""
         if status in DOUBTFUL and self.doubt is not None:
-            self._begin(step, self.doubt(step))
+            if self._now() - self._doubted_at.get(step.credential.id, -DOUBT_SECONDS) >= DOUBT_SECONDS:
+                self._doubted_at[step.credential.id] = self._now()
+                self._begin(step, self.doubt(step))
             return
         self._health.refuse(step.credential, self._now())
         self._begin(step, self.take_out(step, refused_as))

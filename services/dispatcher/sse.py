@@ -12,7 +12,7 @@ import re
 
 import msgspec
 
-MAX_EVENT_BYTES = 8 * 1024 * 1024
+MAX_EVENT_BYTES = 32 * 1024 * 1024  # an image in base64 is one event
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PREFIX = b"data: "

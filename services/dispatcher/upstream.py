@@ -12,10 +12,10 @@ from typing import Protocol
 import httpx
 import msgspec
 
-from services.dispatcher.chat import PlainResult, StreamInspector, inspect_plain, prepare
+from services.dispatcher.chat import PlainResult, inspect_plain, named, prepare
 from services.dispatcher.course import Step
 from services.dispatcher.evidence import Evidence
-from services.dispatcher.opening import Opening
+from services.dispatcher.opening import StreamedAnswer
 from services.dispatcher.overrides import auth_of
 from services.dispatcher.routing import Route
 from services.dispatcher.settings import DispatcherSettings
@@ -112,16 +112,17 @@ class Upstream:
         if call.is_stream:
             await self._take_stream(response, silence, sink, call, evidence)
         else:
-            await self._take_plain(response, silence, sink, evidence)
+            await self._take_plain(response, silence, sink, call, evidence)
 
     async def _take_plain(
-        self, response: httpx.Response, silence: Silence, sink: Sink, evidence: Evidence
+        self, response: httpx.Response, silence: Silence, sink: Sink, call: ChatCall, evidence: Evidence
     ) -> None:
         evidence.may_be_billed = True
         text = await _read(response, self._settings.answer_bytes_max)
-        if text is None:
-            raise _refused(UpstreamError(kind="invalid"))
-        result: PlainResult = inspect_plain(200, response.headers.get("content-type", ""), text)
+        if not text:
+            raise _refused(UpstreamError(kind="invalid" if text is None else "empty"))
+        content_type = response.headers.get("content-type", "")
+        result: PlainResult = inspect_plain(200, content_type, text, named(call.model))
         if result.error is not None:
             raise _refused(result.error)
         if not result.saw_output and not result.finish_reasons:
@@ -138,7 +139,7 @@ class Upstream:
         self, response: httpx.Response, silence: Silence, sink: Sink, call: ChatCall, evidence: Evidence
     ) -> None:
         evidence.may_be_billed = True
-        answer = _Stream(StreamInspector(include_usage=call.include_usage))
+        answer = StreamedAnswer(include_usage=call.include_usage, origin=named(call.model))
         inspector = answer.inspector
         lost: httpx.TransportError | None = None
         try:
@@ -153,7 +154,7 @@ class Upstream:
         if end.rest and (end.is_complete or evidence.is_committed):
             await self._forward(sink, evidence, answer, end.rest)
         if not end.is_complete:
-            raise lost or self._incomplete(evidence, has_said_done=inspector.saw_done)
+            raise lost or self._incomplete(evidence, answer, response.headers.get("content-type", ""))
         evidence.outcome = "completed"
 
     async def _pass_on(
@@ -162,13 +163,13 @@ class Upstream:
         silence: Silence,
         sink: Sink,
         evidence: Evidence,
-        answer: "_Stream",
+        answer: StreamedAnswer,
     ) -> None:
         idle_seconds = self._settings.idle_seconds
         inspector = answer.inspector
         chunks = _chunks(response)
         async for chunk in chunks:
-            ready = inspector.feed(chunk)
+            ready = answer.feed(chunk)
             if ready:
                 await self._forward(sink, evidence, answer, ready, silence)
             if evidence.is_committed:
@@ -183,14 +184,14 @@ class Upstream:
         self,
         sink: Sink,
         evidence: Evidence,
-        answer: "_Stream",
+        answer: StreamedAnswer,
         ready: bytes,
         silence: Silence | None = None,
     ) -> None:
         evidence.is_accepted = True
         evidence.usage = answer.inspector.usage
         evidence.delivered = answer.inspector.delivered
-        ready = answer.opening.release(ready, has_begun=answer.has_begun)
+        ready = answer.release(ready)
         if not ready:
             return
         if silence is not None:
@@ -219,15 +220,16 @@ class Upstream:
             status=error.status or 200,
         )
 
-    def _incomplete(self, evidence: Evidence, *, has_said_done: bool) -> Exception:
+    def _incomplete(self, evidence: Evidence, answer: StreamedAnswer, content_type: str) -> Exception:
         """Return what an answer is that has ended in order and is not whole, whatever its upstream says."""
-        if not has_said_done:
+        misread = answer.misreading(content_type)
+        if misread is not None:
+            return _refused(misread)
+        if not answer.inspector.saw_done:
             return self._broken(evidence, "disconnected", 0)
-        return (
-            self._broken(evidence, "incomplete", 0)
-            if evidence.is_committed
-            else _refused(UpstreamError(kind="empty"))
-        )
+        if evidence.is_committed:
+            return self._broken(evidence, "incomplete", 0)
+        return _refused(UpstreamError(kind="empty"))
 
     def _broken(
         self, evidence: Evidence, kind: str, limit_seconds: float, *, is_sent: bool = True
@@ -286,19 +288,6 @@ class Upstream:
             known = (route, httpx.URL(route.base_url + PATH), httpx.Headers(headers))
             self._addresses[credential.id, is_stream] = known
         return known[1], known[2]
-
-
-class _Stream:
-    """A streamed answer on its way: what it has said, and what of it is held back."""
-
-    def __init__(self, inspector: StreamInspector) -> None:
-        self.inspector = inspector
-        self.opening = Opening()
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether there was output, or a finish."""
-        return self.inspector.saw_output or bool(self.inspector.finish_reasons)
 
 
 def _refused(error: UpstreamError) -> AttemptFailed:

@@ -70,6 +70,36 @@ def merge(previous: Usage | None, reported: Json) -> Usage:
     return _consistent(merged)
 
 
+def tell(reported: Json, usage: Usage) -> dict[str, Json]:
+    """Return `reported` as the chat API writes it, with the figures of `usage`: what a client reads is what it pays for.
+
+    Other members stay, a numeral as text in them as the number it means; of a report that is no object nothing stays.
+    """
+    told = _as_numbers(reported)
+    figures = told if isinstance(told, dict) else {}
+    figures["prompt_tokens"] = usage.input_tokens
+    figures["completion_tokens"] = usage.output_tokens
+    figures["total_tokens"] = usage.input_tokens + usage.output_tokens
+    for place, name, count in (
+        ("prompt_tokens_details", "cached_tokens", usage.cache_read_tokens),
+        ("prompt_tokens_details", "cache_write_tokens", usage.cache_write_tokens),
+        ("completion_tokens_details", "reasoning_tokens", usage.reasoning_tokens),
+    ):
+        given = figures.get(place)
+        details = given if isinstance(given, dict) else {}
+        if count or details.get(name) is not None:
+            figures[place] = {**details, name: count}
+    return figures
+
+
+def _as_numbers(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {name: _as_numbers(inner) for name, inner in value.items()}
+    if isinstance(value, str) and _count(value)[1]:
+        return int(value)
+    return value
+
+
 def _read(reported: Json) -> tuple[dict[str, int], bool]:
     is_implausible = not isinstance(reported, dict)
     counts = {}

@@ -5,6 +5,7 @@ It is asked for only when a request was refused for want of money or of tokens, 
 
 from services.edge.openai import ChatRequest
 from shared.errors import RelayError
+from shared.money import usd_from_nano
 from shared.tokens import Tokenizer, off_loop, read_prompt, tokenizer_of
 
 # Refusals that a lower bound may turn into a yes.
@@ -28,6 +29,8 @@ MESSAGE_TOKENS = 4
 REQUEST_TOKENS = 128
 MARGIN_PERCENT = 10
 
+NOTHING_USD = usd_from_nano(0)
+
 
 def counted_input_bound(tokenizer: Tokenizer, body: bytes, request: ChatRequest) -> int | None:
     """Return a number of tokens that the prompt of `request` does not exceed, None when `body` cannot be read as a whole.
@@ -50,6 +53,8 @@ async def tighter_input_bound(refusal: RelayError, body: bytes, request: ChatReq
     tokenizer = tokenizer_of(request.model)
     text_bytes = len(body) - request.media_bytes
     if refusal.code not in WORTH_COUNTING or not tokenizer.is_known or text_bytes > COUNTED_BYTES_MAX:
+        raise refusal
+    if refusal.details.get("available_usd") == NOTHING_USD:  # who has no money shall not cost any work
         raise refusal
     counted = await off_loop(tokenizer, len(body), lambda: counted_input_bound(tokenizer, body, request))
     if counted is None or counted >= bound:

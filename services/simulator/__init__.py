@@ -7,6 +7,7 @@ simulated. The path of a request through the modules:
                    │      prompt      what was asked
                    │      answer      what a model would have generated, and its usage
                    │      chat        the same as JSON: one body, or the chunks of a stream
+                   │      shape       what other providers make of that JSON
                    │      sse, pacing how the chunks are framed, and when each is due
                    │      plan        the bytes of the whole response, each write with its moment
                    ▼

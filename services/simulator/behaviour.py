@@ -91,14 +91,45 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     tier: HeaderText | None = None
     fees: Annotated[str, Meta(pattern=r"^web_search:\d{1,6}\Z")] | None = None
 
+    # Shape: what providers of this dialect make of a chunk or of a message, though OpenAI does not (`shape.py`).
+    role: Literal["once", "never", "every", "empty"] = "once"
+    reason_field: Literal[
+        "reasoning_content", "reasoning", "details", "think_tags", "content_list", "thinking"
+    ] = "reasoning_content"
+    finish: Annotated[str, Meta(pattern=r"^[A-Za-z_]{1,64}\Z")] | None = (
+        None  # a literal, `missing` or `empty_every`
+    )
+    finish_late: bool = False
+    tool_index: Literal["ok", "none", "from1", "reuse", "gaps"] = "ok"
+    tool_id: Literal["ok", "none", "empty_repeat", "repeat"] = "ok"
+    tool_name: Literal["once", "repeat", "late"] = "once"
+    tool_args: Literal["string", "object", "null", "one_chunk"] = "string"
+    first_chunk: Literal["normal", "azure_filter", "empty_choices"] = "normal"
+    final_message_frame: bool = False
+    object: LineText | None = None
+    id: Literal["stable", "rotate", "empty"] = "stable"
+    created: Literal["int", "zero", "float", "text"] = "int"
+    delta: Literal["object", "null"] = "object"
+    content: Literal["string", "list"] = "string"
+    cumulative_text: Literal["no", "beside", "alone"] = "no"
+    logprobs: Literal["null", "missing", "legacy"] = "null"
+    half_characters: bool = False
+    dup_last: bool = False
+    null_error: bool = False
+    extra_fields: bool = False
+
     # Errors and cuts; `fail_first` and `fail_rate` limit all of them to some of the attempts. `tok:0` and `mid:0` are
     # after the role. A plain body is torn in its middle, unless the place is `headers`, `first` or `mid_utf8`. After so many
     # tokens `malformed` sends half an object of JSON as a whole event, and `done_at` a `[DONE]`, and nothing else follows; a
     # plain body is half an object. `empty` answers with a body of nothing, or with no choices.
     status: Annotated[int, Meta(ge=400, le=599)] | None = None
-    err_shape: Literal["openai", "detail", "html", "empty", "text"] = "openai"
+    err_shape: Literal[
+        "openai", "vllm", "detail", "fastapi", "string", "flat", "zhipu", "siliconflow", "minimax200", "dashscope200",
+        "google", "google_array", "anthropic", "aws", "azure", "html", "empty", "text",
+    ] = "openai"  # fmt: skip
     code: HeaderText | None = None
     retry_after: HeaderText | None = None
+    retry_text: Annotated[float, Meta(ge=0, le=86_400)] | None = None
     x_should_retry: bool | None = None
     err_in: Annotated[str, Meta(pattern=r"^(body200|first_event|after_finish|mid:\d{1,6})\Z")] | None = None
     fail_rate: Annotated[float, Meta(ge=0, le=1)] | None = None

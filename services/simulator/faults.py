@@ -4,6 +4,7 @@ from http.client import responses
 
 import msgspec
 
+from services.simulator.arguments import Json
 from services.simulator.behaviour import Behaviour
 from services.simulator.chat import Event
 
@@ -22,6 +23,10 @@ KINDS: dict[int, tuple[str, str]] = {
     422: ("invalid_request_error", "invalid_value"),
     429: ("rate_limit_error", "rate_limit_exceeded"),
 }
+GOOGLE_WORDS = {
+    400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
+}  # fmt: skip
 SERVER_FAULT = ("server_error", "internal_error")
 CONTENT_TYPES = {"html": "text/html; charset=utf-8", "text": "text/plain; charset=utf-8"}
 
@@ -42,16 +47,56 @@ def body(behaviour: Behaviour, api_key: str) -> bytes:
     message = f"Simulated error with status {status}."
     if behaviour.echo_secret:
         message += f" Incorrect API key provided: {api_key}."
+    if behaviour.retry_text is not None:
+        message += f" Please retry in {behaviour.retry_text:g}s."
     if behaviour.err_shape == "openai":
         return openai_body(status, message, behaviour.code)
-    if behaviour.err_shape == "detail":
-        return msgspec.json.encode({"detail": message})
     if behaviour.err_shape == "html":
         title = f"{status} {phrase(status)}"
         return (
             f"<html><head><title>{title}</title></head><body><h1>{title}</h1>{message}</body></html>".encode()
         )
-    return message.encode() if behaviour.err_shape == "text" else b""
+    if behaviour.err_shape in ("text", "empty"):
+        return message.encode() if behaviour.err_shape == "text" else b""
+    return msgspec.json.encode(_shaped(behaviour, status, message))
+
+
+def _shaped(behaviour: Behaviour, status: int, message: str) -> Json:
+    """Return the error as a document of some provider; `code` replaces the one that it would have."""
+    kind, usual_code = KINDS.get(status, SERVER_FAULT)
+    code = behaviour.code or usual_code
+    word = GOOGLE_WORDS.get(status, "INTERNAL")
+    google: Json = {
+        "error": {"code": status, "message": message, "status": behaviour.code or word, "details": []}
+    }
+    shapes: dict[str, Json] = {
+        "vllm": {"error": {"message": message, "type": kind, "param": None, "code": status}},
+        "detail": {"detail": message},
+        "fastapi": {
+            "detail": [{"type": "extra_forbidden", "loc": ["body", "x"], "msg": message, "input": 1}]
+        },
+        "string": {"error": message, "code": code},
+        "flat": {"object": "error", "message": message, "type": kind, "param": None, "code": code},
+        "zhipu": {"error": {"code": behaviour.code or "1302", "message": message}},
+        "siliconflow": {"code": 20_015, "message": message, "data": None},
+        "minimax200": {
+            "choices": None,
+            "base_resp": {"status_code": int(code) if code.isdigit() else 1000, "status_msg": message},
+        },
+        "dashscope200": {"code": behaviour.code or "Throttling", "message": message, "request_id": "sim"},
+        "google": google,
+        "google_array": [google],
+        "anthropic": {"type": "error", "error": {"type": behaviour.code or kind, "message": message}},
+        "aws": {"message": message},
+        "azure": {
+            "error": {
+                "code": code,
+                "message": message,
+                "innererror": {"code": "Simulated", "content_filter_result": {}},
+            }
+        },
+    }
+    return shapes[behaviour.err_shape]
 
 
 def openai_body(status: int, message: str, code: str | None = None, param: str | None = None) -> bytes:

@@ -4,7 +4,7 @@ from random import Random
 
 import msgspec
 
-from services.simulator import chat, faults, pacing, sse, usage
+from services.simulator import chat, faults, pacing, shape, sse, usage
 from services.simulator.answer import Answer, compose
 from services.simulator.behaviour import Behaviour
 from services.simulator.plan import Content, Piece, Plan, document, make_plan
@@ -87,6 +87,7 @@ def _error(case: Case) -> Content:
     hints = {
         "retry-after": behaviour.retry_after,
         "x-should-retry": None if behaviour.x_should_retry is None else str(behaviour.x_should_retry).lower(),
+        "x-amzn-errortype": "ThrottlingException:" if behaviour.err_shape == "aws" else None,
     }
     body = faults.body(behaviour, case.api_key).ljust(behaviour.huge_body)
     return document(
@@ -100,7 +101,7 @@ def _error(case: Case) -> Content:
 
 def _stream(case: Case, answer: Answer, seed: int) -> Content:
     behaviour = case.behaviour
-    events = chat.events(answer, behaviour, case.request.includes_usage)
+    events = shape.bend_stream(chat.events(answer, behaviour, case.request.includes_usage), behaviour)
     if behaviour.err_in is not None:
         events = faults.into_stream(events, behaviour, faults.body(behaviour, case.api_key))
     elif behaviour.is_spoilt:
@@ -134,7 +135,8 @@ def _plain(case: Case, answer: Answer, seed: int) -> Content:
         Piece(label="generated", data=b"", at=at, tokens=event.tokens)
         for event, at in zip(events, times, strict=True)
     ]
-    body = faults.spoil_body(chat.body(answer, behaviour), behaviour).ljust(behaviour.huge_body)
+    body = shape.bend_body(chat.body(answer, behaviour), behaviour)
+    body = faults.spoil_body(body, behaviour).ljust(behaviour.huge_body)
     due = times[-1] if times else pacing.head_at(behaviour)
     generated.append(Piece(label="body", data=body, at=due, tokens=answer.usage.completion_tokens))
     pieces = _with_pings(generated, [*times, due], behaviour, b"\n")

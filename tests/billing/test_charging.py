@@ -65,6 +65,8 @@ def evidence(
         ),
         (evidence(Outcome.UPSTREAM_FAILED), "C7", REPORTED, False, "upstream_failed"),
         (evidence(Outcome.PLATFORM_FAILED, None), "C8", DELIVERED, True, "platform_failed"),
+        (evidence(Outcome.UNFUNDED), "C10", REPORTED, False, None),
+        (evidence(Outcome.UNFUNDED, None), "C10", DELIVERED, True, None),
     ],
 )  # fmt: skip
 def test_table(

@@ -98,11 +98,36 @@ async def test_the_request_goes_out_as_it_came_but_for_three_things(world: World
         "max_completion_tokens": 1000,
         "stream_options": {"include_usage": True},
     }
-    assert msgspec.json.decode(second.body)["max_tokens"] == 1000
+    assert msgspec.json.decode(second.body)["max_completion_tokens"] == 1000
+    assert "max_tokens" not in msgspec.json.decode(second.body)
     assert first.header("authorization") == "Bearer sk-upstream-secret"
     assert {name.lower() for name, _ in first.headers} == {
         "host", "authorization", "content-type", "content-length", "accept", "accept-encoding", "user-agent",
     }  # fmt: skip
+
+
+async def test_what_a_channel_overrides_is_sent(world: World) -> None:
+    """Its headers, its key where the provider reads it, and the parameters that it sets, gives and drops."""
+    upstream = await world.simulator("reply=hi")
+    await world.channel(
+        upstream,
+        auth_header="api-key",
+        headers={"x-team": "blue", "user-agent": "mine"},
+        set_parameters={"temperature": "0.25"},
+        default_parameters={"seed": "1", "top_p": "0.5"},
+        drop_parameters=["user"],
+    )
+
+    heard = await world.ask(body=chat("hello", temperature=1, seed=7, user="ada"))
+
+    assert is_whole(heard)
+    (entry,) = upstream.journal
+    body = msgspec.json.decode(entry.body, type=dict[str, object])
+    assert {name: body.get(name) for name in ("temperature", "seed", "top_p", "user")} == {
+        "temperature": 0.25, "seed": 7, "top_p": 0.5, "user": None,
+    }  # fmt: skip
+    names = ("api-key", "authorization", "x-team", "user-agent")
+    assert [entry.header(name) for name in names] == ["sk-upstream-secret", None, "blue", "mine"]
 
 
 @pytest.mark.parametrize("include_usage", [True, False])

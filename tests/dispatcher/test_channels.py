@@ -13,7 +13,7 @@ from services.simulator.server import Simulator
 from shared.contracts import dispatcher
 from shared.contracts.call import Empty
 from shared.settings import Secret
-from tests.dispatcher.rig import World, execute, missing, replica, soon
+from tests.dispatcher.rig import World, begun, execute, hear, is_whole, missing, replica, soon
 
 
 async def models(world: World) -> list[str]:
@@ -38,6 +38,25 @@ async def test_a_change_is_live_on_every_dispatcher(around: World, settings: Dis
         await _until_all_say(around, [])
         for _ in range(6):
             assert (await around.ask()).error.code == "no_channel_available"
+
+
+@pytest.mark.parametrize("state", ["draining", "off"])
+async def test_a_channel_that_is_not_on_gets_nothing_new_and_ends_what_it_has(
+    world: World, state: dispatcher.ChannelState
+) -> None:
+    """A running answer comes to its end; new requests have nobody, until it is on again."""
+    await world.channel(await world.simulator("out=40 tps=100"), "one")
+    answer = await world.open()
+    await begun(answer)
+
+    await world.operator.call(dispatcher.UPDATE_CHANNEL, dispatcher.UpdateChannel(name="one", state=state))
+    refused = await world.ask()
+    running = await hear(answer)
+    await world.operator.call(dispatcher.UPDATE_CHANNEL, dispatcher.UpdateChannel(name="one", state="on"))
+
+    assert refused.error.code == "no_channel_available"
+    assert running.tail.error is None
+    assert is_whole(await world.ask())
 
 
 async def test_an_event_that_is_lost_is_made_up_for_by_the_next_read(

@@ -26,32 +26,51 @@ def test_other_members_keep_their_bytes_and_order() -> None:
     assert sent == body.replace(b'"model":"m"', b'"model":"real/model"')
 
 
+@pytest.mark.parametrize("key", ["max_tokens", "max_completion_tokens"])
+@pytest.mark.parametrize(
+    "given_bounds",
+    [
+        "",
+        ',"max_tokens":100',
+        ',"max_completion_tokens":100',
+        ',"max_tokens":1,"max_completion_tokens":100',
+        ',"max_tokens":null',
+        ',"max_tokens":null,"max_completion_tokens":9',
+        ',"max_completion_tokens":null,"max_tokens":null',
+    ],
+)
+def test_q35_one_bound_goes_out_under_the_name_that_the_channel_wants(given_bounds: str, key: str) -> None:
+    """Whatever the client gave and however it called it: providers refuse the other name, or both."""
+    sent = prepare(
+        b'{"model":"m"%b}' % given_bounds.encode(),
+        upstream_model="m",
+        max_output_tokens=7,
+        stream=False,
+        output_key=key,
+    )
+    assert sent == b'{"model":"m","%b":7}' % key.encode()
+
+
 @pytest.mark.parametrize(
     ("given_bounds", "sent_bounds"),
     [
-        ("", ',"max_tokens":7'),
-        (',"max_tokens":100', ',"max_tokens":7'),
-        (',"max_completion_tokens":100', ',"max_completion_tokens":7'),
-        (',"max_tokens":1,"max_completion_tokens":100', ',"max_tokens":7,"max_completion_tokens":7'),
-        (',"max_tokens":null', ',"max_tokens":7'),
-        (',"max_tokens":null,"max_completion_tokens":9', ',"max_tokens":null,"max_completion_tokens":7'),
-        (',"max_tokens":null,"max_completion_tokens":null', ',"max_tokens":null,"max_completion_tokens":7'),
+        ("", ""),
+        (',"max_tokens":1,"x":2', ',"max_completion_tokens":1,"x":2'),
+        (',"max_tokens":1,"max_completion_tokens":100,"x":2', ',"max_completion_tokens":100,"x":2'),
+        (',"max_completion_tokens":100,"x":2,"max_tokens":1', ',"max_completion_tokens":100,"x":2'),
+        (',"max_tokens":null', ""),
     ],
 )
-def test_the_output_bound_replaces_what_the_client_gave(given_bounds: str, sent_bounds: str) -> None:
-    """The bound stands wherever the client set one, so that no provider reads a larger one."""
+def test_q35_the_clients_own_bound_is_renamed_where_it_stood(given_bounds: str, sent_bounds: str) -> None:
+    """Without a bound of ours the client's goes out, of two the newer; a null says nothing."""
     sent = prepare(
-        b'{"model":"m"%b}' % given_bounds.encode(), upstream_model="m", max_output_tokens=7, stream=False
+        b'{"model":"m"%b}' % given_bounds.encode(),
+        upstream_model="m",
+        max_output_tokens=None,
+        stream=False,
+        output_key="max_completion_tokens",
     )
     assert sent == b'{"model":"m"%b}' % sent_bounds.encode()
-
-
-def test_the_bound_of_a_silent_client_has_the_name_the_channel_wants() -> None:
-    """Where the client gave no bound, the channel's name for it is used."""
-    sent = prepare(
-        b"{}", upstream_model="m", max_output_tokens=7, stream=False, output_key="max_completion_tokens"
-    )
-    assert sent == b'{"model":"m","max_completion_tokens":7}'
 
 
 @pytest.mark.parametrize(
@@ -95,7 +114,10 @@ def test_stream_options_that_are_no_object_are_an_invalid_request() -> None:
 
 # --- the plain answer
 
-PLAIN = b'{"id":"c1","choices":[{"index":0,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}],"usage":%b}'
+PLAIN = (
+    b'{"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant",'
+    b'"content":"Hello"},"finish_reason":"stop"}],"usage":%b}'
+)
 
 
 def test_a_plain_answer_is_read_and_kept() -> None:
@@ -115,7 +137,7 @@ def test_a_plain_answer_may_lack_usage_and_output() -> None:
     for body in (PLAIN % b"null", PLAIN.replace(b',"usage":%b', b"")):
         assert inspect_plain(200, "", body).usage is None
     empty = inspect_plain(200, "", b'{"choices":[{"message":{"content":null},"finish_reason":null}]}')
-    assert (empty.error, empty.saw_output, empty.finish_reasons) == (None, False, {})
+    assert (empty.error, empty.saw_output, empty.finish_reasons) == (None, False, {0: "stop"})
 
 
 @pytest.mark.parametrize(
@@ -133,7 +155,9 @@ def test_a_plain_answer_may_lack_usage_and_output() -> None:
         ("application/json", b"", "invalid"),
         ("application/json", b'{"choices":[', "invalid"),
         ("application/json", b"[]", "invalid"),
-        ("application/json", b'{"code":"x","message":"sk-live-9f8e7d6c"}', "invalid"),
+        ("application/json", b'{"code":"x","message":"sk-live-9f8e7d6c"}', "failed"),
+        ("application/json", b'{"choices":[]}', "invalid"),
+        ("application/json", b'{"choices":[{"index":0}]}', "invalid"),
         ("application/json", b'{"x":' + b"[" * 100_000, "invalid"),
     ],
 )

@@ -1,73 +1,122 @@
-"""Recorded streams of real providers, replayed through the inspector.
-
-The recordings stand beside a checkout, not in it; where they are absent these tests say so.
-"""
+"""Recorded answers of real providers, replayed through the relay's reading and read by the official SDK."""
 
 import json
 from pathlib import Path
-from typing import TypedDict
+from typing import Any
 
 import pytest
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from services.dispatcher.chat import StreamInspector
+from services.dispatcher.usage import Usage, merge
+from tests.dispatcher.chunks import DONE, inspected, plain, read
+from tests.dispatcher.recordings import (
+    bodies,
+    needs_recordings,
+    parametrized,
+    said_in_message,
+    said_in_stream,
+    streams,
+)  # fmt: skip
 
-RECORDINGS = Path(__file__).parents[2].parent / "shared" / "recordings"
-PROVIDERS = [
-    "openai", "deepseek", "groq", "xai", "mistral", "alibaba", "moonshotai", "perplexity", "azure", "openai-compatible",
-]  # fmt: skip
-FILES = [
-    path
-    for provider in PROVIDERS
-    for path in sorted((RECORDINGS / provider).rglob("*.chunks.txt"))
-    if b'"choices"' in path.read_bytes().partition(b"\n")[0]
-]
-
-
-class _Choice(TypedDict, total=False):
-    delta: dict[str, object]
-
-
-class _Chunk(TypedDict, total=False):
-    choices: list[_Choice]
-    usage: object
+# A member that providers give values of their own, which Relay passes on: the SDK's types list OpenAI's alone.
+OWN_VALUES = ("service_tier",)
 
 
-def _text(objects: list[_Chunk]) -> list[object]:
-    """Return all that the deltas carry, in order."""
-    deltas = [choice.get("delta", {}) for each in objects for choice in each["choices"]]
-    return [
-        delta[name]
-        for delta in deltas
-        for name in ("content", "reasoning_content", "reasoning", "tool_calls")
-        if name in delta
-    ]
-
-
-def _replayed(lines: list[bytes], include_usage: bool, step: int) -> tuple[StreamInspector, list[_Chunk]]:
-    stream = b"".join(b"data: %b\n\n" % line for line in lines) + b"data: [DONE]\n\n"
-    inspector = StreamInspector(include_usage)
-    forwarded = b"".join(inspector.feed(stream[at : at + step]) for at in range(0, len(stream), step))
+def _replayed(lines: list[bytes], *, include_usage: bool, step: int) -> tuple[Usage | None, bytes]:
+    events = [b"data: %b\n\n" % line for line in lines]
+    inspector, sent = inspected(*events, DONE, include_usage=include_usage, step=step)
     assert inspector.error is None
+    assert inspector.saw_output
     assert inspector.finish().is_complete
-    return inspector, [
-        json.loads(event.removeprefix(b"data: ")) for event in forwarded.split(b"\n\n") if event
-    ]
+    return inspector.usage, sent
 
 
-@pytest.mark.skipif(not FILES, reason="the recorded provider traffic is not beside this checkout")
-@pytest.mark.parametrize("path", FILES or [Path("absent")], ids=lambda path: path.stem)
-def test_a_recorded_stream_keeps_its_text(path: Path) -> None:
-    """What the client can read of a real stream is what the provider sent, for every chunking and either choice of usage."""
+def _typed(document: Any) -> Any:
+    return {name: value for name, value in document.items() if name not in OWN_VALUES}
+
+
+def _accumulated(documents: list[Any]) -> ChatCompletion:
+    """Return what the SDK puts together from a stream, each chunk of which is one by its own types."""
+    state: ChatCompletionStreamState[None] = ChatCompletionStreamState()
+    for document in documents:
+        state.handle_chunk(ChatCompletionChunk.model_validate(_typed(document)))
+    return state.get_final_completion()
+
+
+@needs_recordings
+@parametrized(streams())
+@pytest.mark.parametrize("include_usage", [True, False])
+def test_a_recorded_stream_says_the_same_to_the_sdk(path: Path, include_usage: bool) -> None:
+    """Text, thoughts, tool calls and usage are the provider's, whatever the chunks of TCP; it ends once, with the usage last."""
     lines = path.read_bytes().splitlines()
-    came: list[_Chunk] = [json.loads(line) for line in lines]
-    for step in (7, 1000, 10**9):
-        inspector, objects = _replayed(lines, True, step)
-        assert objects == came
-        assert _text(objects) == _text(came)
-        assert inspector.saw_output
-        assert set(inspector.finish_reasons) == {0}
-        assert inspector.usage is not None or not any(each.get("usage") for each in came)
-        assert inspector.usage is None or not inspector.usage.is_implausible
-        _, objects = _replayed(lines, False, step)
-        assert _text(objects) == _text(came)
-        assert not any("usage" in each for each in objects)
+    usage, sent = _replayed(lines, include_usage=include_usage, step=10**9)
+    for step in (7, 1000):
+        assert _replayed(lines, include_usage=include_usage, step=step) == (usage, sent)
+
+    completion = _accumulated(read(sent))
+
+    (choice,) = completion.choices
+    assert said_in_message(choice.model_dump()) == said_in_stream(lines)
+    assert choice.message.role == "assistant"
+    assert usage is not None
+    assert not usage.is_implausible
+    if include_usage:
+        assert completion.usage is not None
+        assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (
+            usage.input_tokens,
+            usage.output_tokens,
+        )
+    else:
+        assert not any("usage" in document for document in read(sent))
+    assert [bool(document["choices"]) for document in read(sent)].count(False) == include_usage
+
+
+@needs_recordings
+@parametrized(
+    [path for path in streams() if path.parts[-2:-1] in (("alibaba",), ("chat",)) and "xai" not in path.name]
+)
+def test_a_recorded_stream_that_is_canonical_goes_on_byte_for_byte(path: Path) -> None:
+    """All of what OpenAI, Alibaba and DeepSeek sent, but for Azure's frame of a filter and a usage beside the finish."""
+    lines = path.read_bytes().splitlines()
+    _, sent = _replayed(lines, include_usage=True, step=10**9)
+
+    odd = [
+        line
+        for line in lines
+        if b'"prompt_filter_results"' in line or (b'"usage":{' in line and b'"choices":[{' in line)
+    ]
+    kept = [b"data: %b\n\n" % line for line in lines if line not in odd]
+    assert len(odd) <= 1
+    assert sent.startswith(b"".join(kept))
+
+
+@needs_recordings
+@parametrized(streams())
+def test_a_recorded_stream_that_was_rewritten_is_canonical(path: Path) -> None:
+    """Sent through a second relay, nothing of it changes any more."""
+    lines = path.read_bytes().splitlines()
+    _, sent = _replayed(lines, include_usage=True, step=10**9)
+
+    _, again = inspected(sent, DONE, include_usage=True)
+
+    assert again == sent
+
+
+@needs_recordings
+@parametrized(bodies())
+def test_a_recorded_answer_says_the_same_to_the_sdk(path: Path) -> None:
+    """It is one by the SDK's types, with the usage that is charged, and is rewritten only where it was not canonical."""
+    body = path.read_bytes()
+    result = plain(body.decode())
+
+    assert result.error is None
+    completion = ChatCompletion.model_validate(_typed(json.loads(result.body)))
+    came = json.loads(body)
+    assert [said_in_message(choice.model_dump()) for choice in completion.choices] == [
+        said_in_message(choice) for choice in came["choices"]
+    ]
+    assert completion.usage is not None
+    assert result.usage == merge(None, came["usage"])
+    assert completion.usage.completion_tokens == result.usage.output_tokens
+    assert plain(result.body.decode()).body == result.body

@@ -48,7 +48,10 @@ async def test_the_next_channel_is_asked_when_one_cannot_answer(
 
     assert is_whole(heard)
     assert heard.claim.channel == "second"
-    assert (len(broken.journal), len(good.journal)) == (1, 1)
+    asked = [
+        entry for entry in broken.journal if "hello" in entry.body
+    ]  # the other one is a test of a doubtful key
+    assert (len(asked), len(good.journal)) == (1, 1)
 
 
 @pytest.mark.parametrize("is_stream", [True, False])

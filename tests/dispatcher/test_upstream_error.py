@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dispatcher.upstream_error import FaultKind, UpstreamError, classify_error, classify_status
+from services.dispatcher.upstream_error import FaultKind, UpstreamError, classify_status, error_in
 from services.dispatcher.usage import Json
 
 SECRET = "sk-live-9f8e7d6c for account ACME at https://internal.example"
@@ -159,14 +159,15 @@ def test_the_wait_that_is_asked_for_is_read(headers: dict[str, str], seconds: fl
         ({"code": "insufficient_quota"}, "billing"),
         (SECRET, "failed"),
         ([SECRET], "failed"),
-        (None, "failed"),
     ],
 )
 def test_an_error_inside_an_answer_has_a_meaning(error: Json, kind: FaultKind) -> None:
     """Without a status the type or the code decides; the text stays behind."""
-    classified = classify_error(error)
-    assert classified.kind == kind
-    assert SECRET.encode() not in msgspec.json.encode(classified)
+    for is_answer in (False, True):
+        classified = error_in({"error": error}, is_answer=is_answer)
+        assert classified is not None
+        assert classified.kind == kind
+        assert SECRET.encode() not in msgspec.json.encode(classified)
 
 
 @given(

@@ -116,6 +116,8 @@ async def test_what_a_drain_cannot_wait_for_is_cut_visibly(
     async with edge_of(around, msgspec.structs.replace(settings, drain_seconds=0.3)) as edge:
         streamed = asyncio.create_task(stream(edge, max_tokens=5000))
         plain = asyncio.create_task(edge.post(max_tokens=5000))
+        # Ten tokens after its first one, a stream's answer has begun.
+        await until(lambda: sum(entry.tokens_emitted >= 10 for entry in upstream.journal) >= 1)
         await until(lambda: len(upstream.journal) == 2)
         edge.app.state.life.stopping.set()
         broken, refused = await soon(streamed), await soon(plain)

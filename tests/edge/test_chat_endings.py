@@ -28,7 +28,8 @@ HEAD = msgspec.msgpack.encode(AnswerHead(content_type="text/event-stream; charse
         ("cut=tok:5 cut_mode=fin", "upstream_disconnected"),
         ("cut=tok:5 cut_mode=rst", "upstream_disconnected"),
         ("cut=tok:5 cut_mode=bad_chunk", "upstream_disconnected"),
-        ("cut=mid_json", "upstream_disconnected"),
+        ("done_at=5", "upstream_disconnected"),
+        ("malformed=5", "upstream_invalid_response"),
         ("err_in=mid:5", "upstream_error"),
     ],
 )

@@ -38,7 +38,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         return self.retry == "false"
 
 
-STREAMED, PLAIN = (True,), (False,)
+STREAMED = (True,)
 UNREADABLE = "upstream_invalid_response"
 BEFORE_OUTPUT = (
     # slow, stalled
@@ -55,16 +55,16 @@ BEFORE_OUTPUT = (
     Fault(directive="cut=tok:0 cut_mode=bad_chunk opening=3", kind="disconnected", retry="false", modes=STREAMED),
     # malformed
     Fault(directive="malformed=0", kind="invalid", code=UNREADABLE, retry="false"),
-    Fault(directive="err_in=body200 err_shape=html", kind="invalid", code=UNREADABLE, retry="false", modes=PLAIN),
+    Fault(directive="err_in=body200 err_shape=html", kind="invalid", code=UNREADABLE, retry="false"),
     # empty
-    Fault(directive="empty=body", kind="disconnected", retry="false", modes=STREAMED),
-    Fault(directive="empty=body", kind="invalid", code=UNREADABLE, retry="false", modes=PLAIN),
+    Fault(directive="empty=body", kind="empty", code=UNREADABLE, retry="false"),
     Fault(directive="empty=choices", kind="empty", code=UNREADABLE, retry="false"),
     # an error as the first event, or after opening events
     Fault(directive="err_in=first_event", kind="failed", modes=STREAMED),
     Fault(directive="err_in=mid:0 opening=3", kind="failed", modes=STREAMED),
     # 200 with an error inside
-    Fault(directive="err_in=body200", kind="failed", modes=PLAIN),
+    Fault(directive="err_in=body200", kind="failed"),
+    Fault(directive="err_in=body200 status=402", kind="billing"),
     # a lying [DONE]
     Fault(directive="done_at=0", kind="empty", code=UNREADABLE, retry="false", modes=STREAMED),
     # a status
@@ -367,6 +367,23 @@ async def test_one_time_budget_stands_over_all_attempts(
 
     assert answer.status == 502
     assert _seen(claim) == [("broken", "failed", False), ("good", "skipped_time_budget", False)]
+    assert not good.journal
+
+
+async def test_a_channel_may_have_longer_to_think(
+    around: Around, providers: World, settings: EdgeSettings, nats_url: str, dispatcher_url: str
+) -> None:
+    """Its own limit stands for the setting's, which would have given it up."""
+    impatient = settings_of(nats_url, dispatcher_url, slow_seconds=0.1)
+    async with replica(impatient), edge_of(around, settings) as edge:
+        good = await providers.simulator(GOOD)
+        thinking = await providers.simulator("reply=hm stall_at=0:600")
+        await providers.channel(thinking, "thinking", priority=1, slow_seconds=60.0)
+        await providers.channel(good, "good")
+
+        answer = await stream(edge)
+
+    assert answer.is_whole
     assert not good.journal
 
 

@@ -111,12 +111,20 @@ async def test_a_refusal_for_want_of_money_is_worth_a_count(refusal: Insufficien
     ("refusal", "body"),
     [
         (RateLimited("requests_per_minute_exceeded"), _body(LONG)),
+        (InsufficientFunds("insufficient_balance", needed_usd="1", available_usd="0.00"), _body(LONG)),
         (POOR, _body(LONG, model="claude-sonnet-4-5")),
         (POOR, _body(LONG, model="fast")),
         (POOR, _body({"role": "user", "content": "hi"})),
         (POOR, _body({"role": "user", "content": "x" * COUNTED_BYTES_MAX})),
     ],
-    ids=["another reason", "another vendor", "unknown model", "nothing to gain", "too long"],
+    ids=[
+        "another reason",
+        "no money at all",
+        "another vendor",
+        "unknown model",
+        "nothing to gain",
+        "too long",
+    ],
 )
 async def test_other_refusals_stand(refusal: InsufficientFunds | RateLimited, body: bytes) -> None:
     """As they were."""

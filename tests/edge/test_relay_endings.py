@@ -149,6 +149,23 @@ async def test_a_dispatcher_lost_before_its_answer_leaves_a_void(world: World) -
     assert isinstance(claim, billing.Void)
 
 
+async def test_a_void_of_the_second_witness_tells_what_came_of_each_channel(world: World) -> None:
+    """As the dispatcher told it with its last word, before it was lost."""
+    tried = billing.UpstreamAttempt(channel="one", result="failed", status=500)
+
+    async def serve(attempt: Attempt) -> None:
+        error = Unavailable("no_channel_available", model="m").to_body()
+        await attempt.end(encode(dispatcher.AnswerTail(error=error, attempts=(tried,))))
+        await asyncio.Event().wait()
+
+    async with answering(world.bus, serve):
+        await world.run(await world.open())
+        claim = await world.billing.only_end()
+
+    assert isinstance(claim, billing.Void)
+    assert claim.attempts == (tried,)
+
+
 async def test_no_dispatcher_is_said_at_once(world: World) -> None:
     """A repeat is invited, and the hold is given back."""
     error, may_be_billed = await world.run(await world.open())

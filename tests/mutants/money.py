@@ -6,6 +6,10 @@ EXECUTE_SQL = "services/billing/migrations/0002_execute.sql"
 ENDS_SQL = "services/billing/migrations/0003_ends.sql"
 FUNCTIONS_SQL = "services/billing/migrations/0004_functions.sql"
 FENCE_SQL = "services/billing/migrations/0005_fence.sql"
+PRICES_SQL = "services/billing/migrations/0007_prices.sql"
+LIMITS_SQL = "services/billing/migrations/0008_limits.sql"
+GROWTH_SQL = "services/billing/migrations/0009_growth.sql"
+LAST_SQL = "services/billing/migrations/0010_ends.sql"
 CHARGING = "services/billing/charging.py"
 EXECUTE = "tests/billing/test_execute.py::test_"
 FUNCTIONS = "tests/billing/test_functions.py::test_"
@@ -18,73 +22,76 @@ def _mutant(name: str, breaks: str, file: str, old: str, new: str, *tests: str) 
 
 LEDGER = (
     _mutant(
-        "late charge is not taken", "I1: what is posted is what was transferred", ENDS_SQL,
+        "late charge is not taken", "I1: what is posted is what was transferred", LAST_SQL,
         "is_changed OR answer.posted_nano_usd <> standing.posted_nano_usd\n"
         "                OR answer.held_nano_usd <> standing.held_nano_usd;",
         "is_changed OR answer.held_nano_usd <> standing.held_nano_usd;",
         EXECUTE + "expired_hold_is_settled_late_once",
     ),
     _mutant(
-        "void keeps the money held", "I2: what is held is the sum of the live holds", FENCE_SQL,
-        "        answer.held_nano_usd := answer.held_nano_usd - hold.amount_nano_usd;\n", "",
+        "void keeps the money held", "I2: what is held is the sum of the live holds", LAST_SQL,
+        "        answer.held_nano_usd := answer.held_nano_usd - hold.amount_nano_usd;\n        IF hold.is_metered THEN\n"
+        "            PERFORM billing.change_meters(hold, -1,",
+        "        IF hold.is_metered THEN\n            PERFORM billing.change_meters(hold, -1,",
         EXECUTE + "void_frees_the_hold",
     ),
     _mutant(
-        "reserve ignores other holds", "I3: available is never negative", EXECUTE_SQL,
-        "IF hold.amount_nano_usd > available THEN", "IF hold.amount_nano_usd > answer.posted_nano_usd THEN",
+        "reserve ignores other holds", "I3: available is never negative", GROWTH_SQL,
+        "IF hold.amount_nano_usd > room.nano_usd OR (", "IF hold.amount_nano_usd > room.ceiling_nano_usd OR (",
         EXECUTE + "refusal_tells_whether_waiting_helps",
     ),
     _mutant(
-        "charge beyond what is available", "I3: available is never negative", ENDS_SQL,
-        "'over', hold, least(due - settled, available)", "'over', hold, due - settled",
+        "charge beyond what is available", "I3: available is never negative", LAST_SQL,
+        "'over', hold, least(due - settled, room.nano_usd)", "'over', hold, due - settled",
         EXECUTE + "cost_above_the_hold_takes_what_is_available_and_writes_off_the_rest",
     ),
     _mutant(
-        "late charge beyond what is available", "I3: available is never negative", ENDS_SQL,
-        "'late', hold, least(due, available)", "'late', hold, due",
+        "late charge beyond what is available", "I3: available is never negative", LAST_SQL,
+        "'late', hold, least(due, room.nano_usd)", "'late', hold, due",
         EXECUTE + "expired_hold_is_settled_late_once",
     ),
     _mutant(
-        "account without a lock", "I3: two replicas spend the same money", ENDS_SQL,
+        "account without a lock", "I3: two replicas spend the same money", LIMITS_SQL,
         "WHERE a.id = account_id FOR UPDATE SKIP LOCKED;", "WHERE a.id = account_id;",
         "tests/billing/test_races.py::test_locked_account_is_busy_and_delays_nobody",
     ),
     _mutant(
-        "settle without a state check", "I4: a hold ends once", ENDS_SQL,
+        "settle without a state check", "I4: a hold ends once", LAST_SQL,
         "ELSIF hold.state IN ('SETTLED', 'VOIDED') THEN", "ELSIF hold.state = 'VOIDED' THEN",
         EXECUTE + "settle_again_returns_the_stored_outcome",
     ),
     _mutant(
-        "settle after void", "I4: a hold ends once", ENDS_SQL,
+        "settle after void", "I4: a hold ends once", LAST_SQL,
         "ELSIF hold.state IN ('SETTLED', 'VOIDED') THEN", "ELSIF hold.state = 'SETTLED' THEN",
         EXECUTE + "void_frees_the_hold",
     ),
     _mutant(
-        "void after settle", "I4: a hold ends once", FENCE_SQL,
+        "void after settle", "I4: a hold ends once", LAST_SQL,
         "ELSIF hold.state <> 'HELD' THEN", "ELSIF hold.state NOT IN ('HELD', 'SETTLED') THEN",
         EXECUTE + "settle_again_returns_the_stored_outcome",
     ),
     _mutant(
-        "no tombstone", "I4: a reserve after its void does not revive the request", FENCE_SQL,
-        "        INSERT INTO billing.hold (id, account_id, amount_nano_usd, attempt, state, outcome, closed_at)\n"
-        "            VALUES (command.id, command.account_id, 0, command.attempt, 'VOIDED', command.reason, clock_timestamp())\n"
+        "no tombstone", "I4: a reserve after its void does not revive the request", LAST_SQL,
+        "        INSERT INTO billing.hold (id, account_id, amount_nano_usd, attempt, state, outcome, attempts, closed_at)\n"
+        "            VALUES (command.id, command.account_id, 0, command.attempt, 'VOIDED', command.reason, command.attempts,\n"
+        "                    clock_timestamp())\n"
         "            ON CONFLICT (id) DO NOTHING;\n        IF NOT FOUND THEN",
         "        IF false THEN",
         EXECUTE + "void_before_reserve_leaves_a_tombstone",
         "tests/billing/test_handlers.py::test_a_void_before_its_reserve_is_final",
     ),
     _mutant(
-        "settle above the hold", "I5: a hold settles within its amount", ENDS_SQL,
+        "settle above the hold", "I5: a hold settles within its amount", LAST_SQL,
         "settled := least(due, hold.amount_nano_usd);", "settled := due;",
         EXECUTE + "cost_above_the_hold_takes_what_is_available_and_writes_off_the_rest",
     ),
     _mutant(
-        "charge without its usage transfer", "I6: a settled hold has one usage transfer", ENDS_SQL,
+        "charge without its usage transfer", "I6: a settled hold has one usage transfer", LAST_SQL,
         "billing.take(answer, 'usage', hold, settled)", "billing.take(answer, 'over', hold, settled)",
         EXECUTE + "cost_above_the_hold_takes_what_is_available_and_writes_off_the_rest",
     ),
     _mutant(
-        "another request under the same id", "I7: the same id with other arguments is an error", EXECUTE_SQL,
+        "another request under the same id", "I7: the same id with other arguments is an error", GROWTH_SQL,
         "            WHEN hold.fingerprint <> command.fingerprint THEN 'conflict'\n", "",
         EXECUTE + "reserve_with_other_arguments_is_a_conflict",
     ),
@@ -99,7 +106,7 @@ LEDGER = (
         FUNCTIONS + "lease_is_renewed_until_it_is_ended",
     ),
     _mutant(
-        "reserve under a dead lease", "I9: holds live as long as their lease", EXECUTE_SQL,
+        "reserve under a dead lease", "I9: holds live as long as their lease", GROWTH_SQL,
         " AND NOT l.is_ended AND l.expires_at > moment;", ";",
         "tests/billing/test_functions.py::test_a_lapsed_lease_takes_no_reserve_until_it_is_renewed",
     ),
@@ -129,38 +136,40 @@ LEDGER = (
         FUNCTIONS + "reapers_in_parallel_expire_each_hold_once",
     ),
     _mutant(
-        "late settlement twice", "I10: an expired hold has at most one late row", ENDS_SQL,
+        "late settlement twice", "I10: an expired hold has at most one late row", LAST_SQL,
         "IF FOUND OR cost = 0 THEN", "IF cost = 0 THEN",
         EXECUTE + "expired_hold_is_settled_late_once",
     ),
     _mutant(
-        "charge without acceptance in the ledger", "I11: nothing is charged that no upstream accepted", ENDS_SQL,
+        "charge without acceptance in the ledger", "I11: nothing is charged that no upstream accepted", LAST_SQL,
         "        AND (command.is_upstream_accepted OR NOT command.is_charged)\n", "",
         EXECUTE + "value_out_of_range_is_invalid_and_harms_nobody",
     ),
     _mutant(
-        "round down", "I12: one rounding, upwards", EXECUTE_SQL,
-        "pg_catalog.div(pico + 999, 1000)", "pg_catalog.div(pico, 1000)",
+        "round down", "I12: one rounding, upwards", PRICES_SQL,
+        "pg_catalog.div(pico * multiplier_ppm + 999999999, 1000000000)",
+        "pg_catalog.div(pico * multiplier_ppm, 1000000000)",
         "tests/billing/test_pricing.py::test_sql_and_python_compute_the_same",
     ),
     _mutant(
         "round down in the audit", "I12: one rounding, upwards", "services/billing/pricing.py",
-        "-(-amount_pico_usd // PICO_PER_NANO)", "amount_pico_usd // PICO_PER_NANO",
+        "-(-amount_pico_usd * multiplier_ppm // (PICO_PER_NANO * ONE_PPM))",
+        "amount_pico_usd * multiplier_ppm // (PICO_PER_NANO * ONE_PPM)",
         "tests/billing/test_pricing.py::test_sql_and_python_compute_the_same",
     ),
     _mutant(
-        "today's price", "I12: a request is charged by the price of its hold", ENDS_SQL,
+        "today's price", "I12: a request is charged by the price of its hold", LAST_SQL,
         "(SELECT p FROM billing.price AS p WHERE p.id = hold.price_id)",
         "(SELECT p FROM billing.price AS p WHERE p.model = hold.model ORDER BY p.id DESC LIMIT 1)",
         EXECUTE + "settle_uses_the_price_of_the_hold",
     ),
     _mutant(
-        "reasoning beyond the output", "I13: reasoning tokens are part of the output", ENDS_SQL,
+        "reasoning beyond the output", "I13: reasoning tokens are part of the output", LAST_SQL,
         "\n        AND command.reasoning_tokens BETWEEN 0 AND command.output_tokens,", ",",
         EXECUTE + "value_out_of_range_is_invalid_and_harms_nobody",
     ),
     _mutant(
-        "lost write-off", "I15: a cost is charged or written off to the last nano-USD", ENDS_SQL,
+        "lost write-off", "I15: a cost is charged or written off to the last nano-USD", LAST_SQL,
         "    IF writeoff > 0 THEN\n        INSERT", "    IF false THEN\n        INSERT",
         EXECUTE + "free_settlement_writes_the_cost_off",
         EXECUTE + "cost_above_the_hold_takes_what_is_available_and_writes_off_the_rest",
@@ -171,7 +180,7 @@ LEDGER = (
         EXECUTE + "cost_above_the_hold_takes_what_is_available_and_writes_off_the_rest",
     ),
     _mutant(
-        "missing outbox row", "I22: every money change is told", ENDS_SQL,
+        "missing outbox row", "I22: every money change is told", LAST_SQL,
         "VALUES ('billing.event.usage_recorded', hold.id, is_late);",
         "SELECT 'billing.event.usage_recorded', hold.id, is_late WHERE false;",
         EXECUTE + "settle_returns_the_unused_part_of_the_hold",
@@ -183,39 +192,43 @@ LEDGER = (
         EXECUTE + "settle_returns_the_unused_part_of_the_hold",
     ),
     _mutant(
-        "write-off without a cause", "I28: every write-off has a cause", ENDS_SQL,
+        "write-off without a cause", "I28: every write-off has a cause", LAST_SQL,
         "CASE WHEN command.is_charged THEN 'uncollectable' ELSE command.writeoff_cause END END", "NULL END",
         EXECUTE + "free_settlement_writes_the_cost_off",
     ),
     _mutant(
-        "stale claim accepted", "attempt: the claim of an old attempt is refused", ENDS_SQL,
-        "ELSIF command.attempt < hold.attempt THEN", "ELSIF false THEN",
+        "stale claim accepted", "attempt: the claim of an old attempt is refused", LAST_SQL,
+        "    ELSIF command.attempt < hold.attempt THEN\n        answer := billing.with_hold(answer, hold);\n"
+        "        answer.result := 'stale_attempt';\n        RETURN answer;\n    END IF;\n\n    command :=",
+        "    END IF;\n\n    command :=",
         EXECUTE + "higher_attempt_fences_off_lower_ones",
     ),
     _mutant(
-        "stale void accepted", "attempt: an old attempt cannot void the hold", FENCE_SQL,
-        "ELSIF command.attempt < hold.attempt THEN", "ELSIF false THEN",
+        "stale void accepted", "attempt: an old attempt cannot void the hold", LAST_SQL,
+        "    ELSIF command.attempt < hold.attempt THEN\n        answer := billing.with_hold(answer, hold);\n"
+        "        answer.result := 'stale_attempt';\n        RETURN answer;\n    ELSIF hold.id IS NULL THEN\n        INSERT",
+        "    ELSIF hold.id IS NULL THEN\n        INSERT",
         EXECUTE + "fence_shuts_lower_attempts_out_and_moves_no_money",
     ),
     _mutant(
-        "stale extension accepted", "attempt: an old attempt cannot extend the hold", EXECUTE_SQL,
+        "stale extension accepted", "attempt: an old attempt cannot extend the hold", GROWTH_SQL,
         "        WHEN command.attempt < hold.attempt THEN 'stale_attempt'\n", "",
         EXECUTE + "higher_attempt_fences_off_lower_ones",
     ),
     _mutant(
-        "estimate without a limit", "C2: no guess costs more than was held", ENDS_SQL,
+        "estimate without a limit", "C2: no guess costs more than was held", LAST_SQL,
         "IF command.is_estimated THEN", "IF false THEN",
         EXECUTE + "estimate_never_costs_more_than_the_hold",
     ),
     _mutant(
-        "hold at the cheap price", "hold: it covers every cost within its bounds", EXECUTE_SQL,
+        "hold at the cheap price", "hold: it covers every cost within its bounds", PRICES_SQL,
         "        input_tokens::numeric * greatest(price.input_pico_usd, price.cache_read_pico_usd, price.cache_write_pico_usd)\n"
         "        + output_tokens",
         "        input_tokens::numeric * price.input_pico_usd\n        + output_tokens",
         EXECUTE + "reserve_holds_input_at_its_dearest_and_all_output",
     ),
     _mutant(
-        "revoked key spends", "admission: a revoked key spends nothing more", EXECUTE_SQL,
+        "revoked key spends", "admission: a revoked key spends nothing more", GROWTH_SQL,
         "        WHEN key.status <> 'active' THEN 'key_revoked'\n", "",
         EXECUTE + "reserve_names_the_first_reason_for_a_refusal",
         FUNCTIONS + "revoking_waits_for_the_batch_that_did_not_see_it",
@@ -227,8 +240,8 @@ LEDGER = (
         FUNCTIONS + "revoking_waits_for_the_batch_that_did_not_see_it",
     ),
     _mutant(
-        "suspended account spends", "admission: a suspended account spends nothing more", EXECUTE_SQL,
-        "    ELSIF account_status <> 'active' THEN\n        RETURN 'account_suspended';\n", "",
+        "suspended account spends", "admission: a suspended account spends nothing more", GROWTH_SQL,
+        "        WHEN account.status <> 'active' THEN 'account_suspended'\n", "",
         EXECUTE + "reserve_names_the_first_reason_for_a_refusal",
     ),
     _mutant(

@@ -175,13 +175,40 @@ EDGE = (
 DISPATCHER = (
     _mutant(
         "error inside a 200 is an answer", "upstream: an error inside a 200 is an error", DISPATCHER_CHAT,
-        'if event.event == b"error" or answer is None or answer.error:', 'if event.event == b"error" or answer is None:',
+        "self.error = _error_in_event(event, data, members)",
+        "self.error = None if members else _error_in_event(event, data, members)",
         IN_STREAM + "nothing_is_forwarded_from_an_error_on",
     ),
     _mutant(
         "error inside a plain 200 is an answer", "upstream: an error inside a 200 is an error", DISPATCHER_CHAT,
-        "    if answer is None or answer.error:\n        return PlainResult", "    if answer is None:\n        return PlainResult",
+        "    if error is not None or members is None:\n        return PlainResult",
+        "    if members is None:\n        return PlainResult",
         "tests/dispatcher/test_chat.py::test_an_error_under_a_good_status_is_an_error",
+    ),
+    _mutant(
+        "error under the members of an answer is none", "upstream: an error inside a 200 is an error", DISPATCHER_CHAT,
+        'if "error" not in members and "base_resp" not in members:', 'if "error" not in members:',
+        "tests/dispatcher/test_quirks_events.py::test_q27_q28_q29_an_error_is_one_in_any_shape_and_place",
+    ),
+    _mutant(
+        "a broken finish is an end", "upstream: an answer without its end is broken", "services/dispatcher/finish_reason.py",
+        "    if word in _BROKEN:\n", "    if False:\n",
+        "tests/dispatcher/test_quirks_choices.py::test_q06_a_finish_reason_that_means_broken_is_an_error",
+    ),
+    _mutant(
+        "a role on every chunk", "client: an answer is canonical", "services/dispatcher/choice.py",
+        "        self._is_open = True\n", "",
+        "tests/dispatcher/test_quirks_choices.py::test_q03_a_role_on_every_chunk_is_left_in_the_first",
+    ),
+    _mutant(
+        "calls keep the provider's numbers", "client: an answer is canonical", "services/dispatcher/tool_calls.py",
+        '            "index": call.number,\n            "id"', '            "index": call.given_index,\n            "id"',
+        "tests/dispatcher/test_quirks_tool_calls.py::test_q10_calls_are_numbered_by_arrival",
+    ),
+    _mutant(
+        "a client's text switches off a channel", "upstream: billing is the operator's trouble",
+        "services/dispatcher/upstream_error.py", "if pattern.match(start)", "if pattern.search(start)",
+        "tests/dispatcher/test_complaint.py::test_q30_a_client_cannot_switch_off_a_channel_by_what_it_sends",
     ),
     _mutant(
         "cut answer is complete", "upstream: an answer without its end is broken", UPSTREAM,
@@ -217,6 +244,16 @@ DISPATCHER = (
         "Retry-After is not kept to", "failover: what the upstream has told is kept to", "services/dispatcher/health.py",
         "rest.is_told and rest.until > now)", "False)",
         "tests/dispatcher/test_health.py::test_a_limit_that_the_upstream_tells_is_kept_for_that_key_and_model",
+    ),
+    _mutant(
+        "refused key is asked again", "failover: a key that is refused is out until a test succeeds",
+        "services/dispatcher/course.py", " and not self._health.is_refused(key, now)", "",
+        "tests/dispatcher/test_course.py::test_a_channel_without_a_good_key_is_not_asked",
+    ),
+    _mutant(
+        "refusal is not stored", "failover: a refused key is known to every replica", "services/dispatcher/keys.py",
+        "await store.refuse_key(connection, credential.id, credential.version, refused_as)", "False",
+        "tests/dispatcher/test_probing.py::test_a_refused_key_is_known_to_every_replica_and_after_a_restart",
     ),
     _mutant(
         "further attempts cost nothing", "failover: an outage does not multiply its own load", "shared/budget.py",
