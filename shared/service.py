@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from importlib.metadata import version
 from types import FrameType
 from typing import Any, Literal, TypeVar
 
@@ -27,12 +28,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ExceptionHandler, Lifespan
 
-from shared import failpoints
+from shared import failpoints, tracing
 from shared import log as relay_log
 from shared.bus import Bus
+from shared.contracts.call import EDGE
 from shared.errors import Unavailable
 from shared.metrics import CONTENT_TYPE, Metrics
-from shared.settings import Settings, T
+from shared.settings import Settings, SettingsError, T
 
 R = TypeVar("R")
 START_SECONDS = 30.0  # how long a service waits for the bus and the database before it gives up
@@ -89,6 +91,7 @@ class Life:
 
 Opened = Callable[[Life, Metrics], AbstractAsyncContextManager[Mapping[str, object]]]
 Check = Callable[[], str | None]
+Missing = Callable[[], list[str]]
 Http = type[asyncio.Protocol] | Literal["httptools"]
 
 
@@ -107,9 +110,13 @@ def build(
     missing; `/readyz` is 200 only when nothing is.
     """
     life = Life()
+
+    def missing() -> list[str]:
+        return _missing(bus, life, checks)
+
     app = Starlette(
-        routes=[*_own_routes(bus, life, checks), *routes],
-        lifespan=_lifespan(bus, life, opened),
+        routes=[*_own_routes(life, missing), *routes],
+        lifespan=_lifespan(bus, life, opened, missing),
         exception_handlers=exception_handlers,
     )
     app.state.life = life
@@ -128,13 +135,20 @@ def run(
     """
     relay_log.configure(name, settings.log_level)
     failpoints.enable(settings.failpoints_dir)
+    try:
+        tracing.enable(name, settings, decides=name == EDGE)
+    except SettingsError as error:
+        sys.exit(f"{name}: {error}")
     bus = Bus(settings, party=name)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        is_clean = runner.run(_serve(create_app(settings, bus), bus, settings, http))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            is_clean = runner.run(_serve(create_app(settings, bus), bus, settings, http))
+    finally:
+        tracing.disable()
     sys.exit(0 if is_clean else 1)
 
 
-def _lifespan(bus: Bus, life: Life, opened: Opened) -> Lifespan[Starlette]:
+def _lifespan(bus: Bus, life: Life, opened: Opened, missing: Missing) -> Lifespan[Starlette]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, object]]:
         async with AsyncExitStack() as stack:
@@ -146,30 +160,47 @@ def _lifespan(bus: Bus, life: Life, opened: Opened) -> Lifespan[Starlette]:
 
     def enter() -> AbstractAsyncContextManager[Mapping[str, object]]:
         life.metrics = Metrics()
-        _measure_loop(life)
+        _measure_process(life, missing)
+        bus.measure(life.metrics)
         return opened(life, life.metrics)
 
     return lifespan
 
 
-def _measure_loop(life: Life) -> None:
-    life.metrics.gauge("tasks", "Tasks of the event loop").set_function(lambda: len(asyncio.all_tasks()))
-    life.metrics.gauge(
+def _measure_process(life: Life, missing: Missing) -> None:
+    metrics = life.metrics
+    metrics.gauges(
+        "build_info", "Always 1; the version of Relay", ("version",), lambda: {(version("relay"),): 1.0}
+    )
+    metrics.gauge("ready", "Whether /readyz says that nothing is missing: 1 or 0").set_function(
+        lambda: not missing()
+    )
+    metrics.gauge("draining", "Whether the process has been told to end: 1 or 0").set_function(
+        life.stopping.is_set
+    )
+    metrics.gauge("tasks", "Tasks of the event loop").set_function(lambda: len(asyncio.all_tasks()))
+    metrics.gauge(
         "loop_lag_seconds", "How long the event loop took to come round while this page was made"
     ).set_function(lambda: life.lag_seconds)
+    metrics.totals("log_lines_total", "Lines logged, by level", ("level",), relay_log.lines_by_level)
 
 
-def _own_routes(bus: Bus, life: Life, checks: Sequence[Check]) -> list[BaseRoute]:
+def _missing(bus: Bus, life: Life, checks: Sequence[Check]) -> list[str]:
+    missing = [name for check in checks if (name := check()) is not None]
+    if not life.is_ready:
+        missing.append("stopping" if life.is_started else "starting")
+    if not bus.is_connected:
+        missing.append("NATS")
+    return missing
+
+
+def _own_routes(life: Life, missing: Missing) -> list[BaseRoute]:
     async def healthz(request: Request) -> Response:
         return JSONResponse({"alive": True})
 
     async def readyz(request: Request) -> Response:
-        missing = [name for check in checks if (name := check()) is not None]
-        if not life.is_ready:
-            missing.append("stopping" if life.is_started else "starting")
-        if not bus.is_connected:
-            missing.append("NATS")
-        return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
+        names = missing()
+        return JSONResponse({"ready": not names, "missing": names}, 503 if names else 200)
 
     async def metrics(request: Request) -> Response:
         loop = asyncio.get_running_loop()
@@ -201,6 +232,7 @@ async def _serve(app: Starlette, bus: Bus, settings: Settings, http: Http) -> bo
     )
     server = _Server(config, app.state.life)
     sockets = [_listener(settings)]
+    asyncio.get_running_loop().set_exception_handler(relay_log.log_loop_error)
     watch = asyncio.create_task(_end_with_a_loss(bus, server))
     gc.set_threshold(
         10_000, 20, 20

@@ -67,6 +67,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.Meta(description="Seconds that running streams and calls may go on after SIGTERM", ge=0),
     ] = 30.0
     log_level: Annotated[str, msgspec.Meta(description="debug, info, warning or error")] = "info"
+    trace_endpoint: Annotated[
+        str,
+        msgspec.Meta(
+            description="OpenTelemetry collector for traces over HTTP, as http://host:4318/v1/traces; empty for none. "
+            "Needs the packages of relay[otel]"
+        ),
+    ] = ""
+    trace_ratio: Annotated[
+        float,
+        msgspec.Meta(
+            description="Share of the requests that are traced, 0 to 1; the edge's is used", ge=0, le=1
+        ),
+    ] = 0.01
     failpoints_dir: Annotated[
         str,
         msgspec.Meta(

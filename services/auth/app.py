@@ -22,6 +22,9 @@ def create_app(settings: AuthSettings, bus: Bus) -> Starlette:
 
     @asynccontextmanager
     async def opened(life: Life, metrics: Metrics) -> AsyncIterator[Mapping[str, object]]:
+        metrics.gauge(
+            "auth_postgresql_away", "Whether the last look at a key did not reach PostgreSQL: 1 or 0"
+        ).set_function(lambda: database.is_away)
         async with database.open():
             await _serve(bus, handlers)
             try:

@@ -20,7 +20,8 @@ silent for too long is abandoned whole (`shared.db.watched`), and what it carrie
 
 import asyncio
 import logging
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
@@ -110,10 +111,16 @@ class Wire:
 class Lane:
     """Takes commands from any task while it is entered.
 
-    Left, it takes no more: the batch that is under way is answered, what is still queued is refused.
+    Left, it takes no more: the batch that is under way is answered, what is still queued is refused. `observe` is told how
+    many seconds each batch took.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Connection]],
+        *,
+        observe: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
         self._wire = Wire(connect)
         self._patient = Wire(connect)
         self._queue: deque[_Item] = deque()
@@ -125,6 +132,9 @@ class Lane:
         self.is_away = True  # until PostgreSQL has answered
         self.batches_total = 0
         self.commands_total = 0
+        self.results: Counter[tuple[str, ...]] = Counter()  # of commands, by what they are and their result
+        self.lost_total = 0
+        self._observe = observe
 
     async def __aenter__(self) -> "Lane":
         self.tasks = (asyncio.create_task(self._run()), asyncio.create_task(self._run_patiently()))
@@ -137,6 +147,16 @@ class Lane:
         await asyncio.gather(*self.tasks, return_exceptions=True)
         await self._wire.close()
         await self._patient.close()
+
+    @property
+    def queued(self) -> int:
+        """How many commands wait for the next batch."""
+        return len(self._queue)
+
+    @property
+    def blocked(self) -> int:
+        """How many commands wait for an account that another transaction has locked."""
+        return sum(len(items) for items in self._waiting.values())
 
     async def submit(self, command: Command, *, within_seconds: float) -> Answer:
         """Return the committed answer. A command that could not be sent `within_seconds` is never sent.
@@ -194,6 +214,7 @@ class Lane:
             raise
         for answer in answers:
             item = batch[answer.ord]
+            self.results[item.command.op, answer.result] += 1
             if answer.result == "busy" and not is_blocking:
                 self._send_later(item)
             elif not item.future.done():
@@ -218,6 +239,7 @@ class Lane:
             if not batch and not self.is_away:
                 return []
             failpoint("billing.batched")
+            began = time.perf_counter()
             try:
                 answers = await wire.execute([item.command for item in batch], is_blocking=is_blocking)
             except asyncpg.TransactionRollbackError:
@@ -227,6 +249,7 @@ class Lane:
             except (Unavailable, *AWAY) as error:
                 log.warning("the money lane lost PostgreSQL: %s", type(error.__cause__ or error).__name__)
                 wire.abandon()
+                self.lost_total += 1
                 self.is_away = True
                 if self._is_left:
                     break
@@ -239,6 +262,7 @@ class Lane:
             self.is_away = False
             self.batches_total += 1
             self.commands_total += len(batch)
+            self._observe(time.perf_counter() - began)
             return answers
         _refuse_all(batch)
         return []
@@ -246,8 +270,9 @@ class Lane:
     async def _send_one_by_one(self, wire: Wire, batch: list[_Item], *, is_blocking: bool) -> None:
         """Find the command that PostgreSQL cannot take; called while its error is handled."""
         if len(batch) <= 1:
-            log.exception("a command was refused by PostgreSQL: %s", [item.command.op for item in batch])
             for item in batch:
+                details = {"request_id": item.command.id, "account_id": item.command.account_id}
+                log.exception("a command was refused by PostgreSQL: %s", item.command.op, extra=details)
                 _refuse(item, Internal("internal_error"))
             return
         for item in batch:

@@ -13,29 +13,19 @@ import asyncpg
 import msgspec
 
 from services.billing import store
+from services.billing.takings import Row, Takings
 from shared.bus import Bus
 from shared.contracts import billing
 from shared.db import AWAY, STATEMENT_SECONDS, Connection, connect
 from shared.errors import RelayError
 from shared.failpoints import failpoint
+from shared.metrics import Metrics
 
 BATCH = 500
 IDLE_SECONDS = 1.0
 LINGER_SECONDS = 0.02  # lets one delete serve many events; nobody waits for them
 
 log = logging.getLogger(__name__)
-
-
-class _Row(msgspec.Struct, frozen=True):
-    """What the events need of a stored row; the ledger writes the whole row as the body."""
-
-    request_id: str = ""
-    account_id: str = ""
-    debit_account: str = ""
-    credit_account: str = ""
-    kind: str = ""
-    amount_nano_usd: int = 0
-    charged_nano_usd: int = 0
 
 
 class Publisher:
@@ -45,7 +35,19 @@ class Publisher:
         self._bus = bus
         self._url = database_url
         self._news = asyncio.Event()
+        self.takings = Takings()
+        self.is_leading = False
         self.published_total = 0
+
+    def measure(self, metrics: Metrics) -> None:
+        """Show in `metrics` what was published, and whether this process does it."""
+        self.takings.measure(metrics)
+        metrics.gauge(
+            "billing_leads", "Whether this process publishes the outbox and audits: 1 or 0"
+        ).set_function(lambda: self.is_leading)
+        metrics.total(
+            "billing_published_total", "Events published from the outbox", lambda: self.published_total
+        )
 
     def wake(self) -> None:
         """Note that a commit has written an event."""
@@ -71,21 +73,23 @@ class Publisher:
                 log.warning("the outbox waits: %s", type(error).__name__)
                 await asyncio.sleep(IDLE_SECONDS)
             finally:
+                self.is_leading = False
                 connection.terminate()
 
     async def _publish_on(self, connection: Connection) -> None:
         while not await store.lead_outbox(connection):  # noqa: ASYNC110 - the lead is PostgreSQL's to give
             await asyncio.sleep(IDLE_SECONDS)
+        self.is_leading = True
         while True:
             self._news.clear()
             events = await store.outbox(connection, BATCH)
             if events:
-                for event in events:
-                    await self._publish(event)
+                rows = [await self._publish(event) for event in events]
                 await self._bus.control.flush()
                 failpoint("billing.published")
                 await store.outbox_published(connection, [event.id for event in events])
                 self.published_total += len(events)
+                self.takings.add(rows)
             if len(events) < BATCH:
                 await self._wait()
 
@@ -97,8 +101,8 @@ class Publisher:
             return
         await asyncio.sleep(LINGER_SECONDS)
 
-    async def _publish(self, event: store.Event) -> None:
-        row = msgspec.json.decode(event.body, type=_Row)
+    async def _publish(self, event: store.Event) -> Row:
+        row = msgspec.json.decode(event.body, type=Row)
         if event.subject == billing.USAGE_RECORDED.subject:
             usage = billing.UsageRecorded(
                 outbox_id=event.id,
@@ -107,7 +111,7 @@ class Publisher:
                 charged_nano_usd=row.charged_nano_usd,
             )
             await self._bus.publish(billing.USAGE_RECORDED, usage)
-            return
+            return row
         is_credit = row.kind == "credit"
         credited = billing.Credited(
             outbox_id=event.id,
@@ -115,3 +119,4 @@ class Publisher:
             amount_nano_usd=row.amount_nano_usd if is_credit else -row.amount_nano_usd,
         )
         await self._bus.publish(billing.CREDITED, credited)
+        return row

@@ -51,6 +51,18 @@ class BillingSettings(Settings, frozen=True, kw_only=True):
     reap_seconds: Annotated[
         float, Meta(description="Seconds between two looks for holds to expire", gt=0)
     ] = 5.0
+    audit_seconds: Annotated[
+        float, Meta(description="Seconds between two audits of the ledger; 0 for none", ge=0)
+    ] = 3600.0
+    audit_seconds_max: Annotated[
+        float, Meta(description="Seconds that one audit may take; it is given up then", ge=1)
+    ] = 600.0
+    audit_database_url: Annotated[
+        Secret,
+        Meta(
+            description="PostgreSQL to audit, such as a standby, as postgresql://…; empty for billing's own"
+        ),
+    ] = Secret("")
 
     def __post_init__(self) -> None:
         """Refuse a pepper that could be guessed."""

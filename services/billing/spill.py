@@ -22,17 +22,27 @@ class Spill:
     def __init__(self, bus: Bus, handlers: Handlers, metrics: Metrics, *, replicas: int = 1) -> None:
         self._handlers = handlers
         self._worker = worker = Worker(bus.control, billing.SPILL, self._apply, replicas=replicas)
+        metrics.gauge(
+            "billing_spill_ready", "Whether this process can work off the spill: 1 or 0"
+        ).set_function(lambda: worker.is_ready)
         for name, help_text, value in (
-            ("ready", "Whether this process can work off the spill: 1 or 0", lambda: worker.is_ready),
-            ("done", "Spilled claims done since the start", lambda: worker.done_total),
+            ("done", "Spilled claims done", lambda: worker.done_total),
             (
                 "postponed",
                 "Times a spilled claim was put off, PostgreSQL being away",
                 lambda: worker.postponed_total,
             ),
-            ("refused", "Spilled claims refused or unreadable since the start", lambda: worker.dropped_total),
+            (
+                "refused",
+                "Spilled claims refused or unreadable: each may be a charge that is lost",
+                lambda: worker.dropped_total,
+            ),
         ):
-            metrics.gauge(f"billing_spill_{name}", help_text).set_function(value)
+            metrics.total(f"billing_spill_{name}_total", help_text, value)
+
+    async def waiting(self) -> int:
+        """Return how many claims wait in the spill. Raises: Unavailable when JetStream does not say so."""
+        return await self._worker.waiting()
 
     async def run(self) -> None:
         """Apply what was spilled, until cancelled."""

@@ -102,7 +102,7 @@ class Answering:
         except (
             Exception
         ):  # the handler boundary of streams: END must follow, and the caller must hear that it failed
-            log.exception("an answer failed", extra={"request_id": attempt.request_id})
+            log.exception("an answer failed", extra={"request_id": _request_id(attempt)})
             evidence.outcome = "platform_failed"
             return Internal("internal_error")
         finally:
@@ -118,7 +118,7 @@ class Answering:
         failpoint("dispatcher.accepted")
         sink = FundedSink(attempt, funding, evidence)
         try:
-            await self._failover.answer(sink, call, body, evidence, attempt.request_id)
+            await self._failover.answer(sink, call, body, evidence, _request_id(attempt))
         except Unfunded as ended:
             evidence.outcome = "unfunded"
             raise ended.error from ended

@@ -1,5 +1,6 @@
 """The dispatcher's wiring."""
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -64,7 +65,7 @@ def create_app(settings: DispatcherSettings, bus: Bus) -> Starlette:
                     body_bytes_max=settings.body_memory_bytes,
                 )
             )
-            metrics.gauge("dispatcher_streams", "Answers being carried").set_function(lambda: callees.active)
+            _measure(metrics, callees, channels)
             await bus.listen(dispatcher.CHANNEL_CHANGED, channels.on_changed)
             await Handlers(bus, pool, sealing, channels).serve()
             await bus.serve(dispatcher.TEST_CHANNEL, prober.on_demand)
@@ -74,3 +75,18 @@ def create_app(settings: DispatcherSettings, bus: Bus) -> Starlette:
             await bus.stop_serving(timeout_seconds=settings.drain_seconds)
 
     return build(bus, opened, checks=[lambda: "channels" if any(c.is_stale for c in known) else None])
+
+
+def _measure(metrics: Metrics, callees: Callees, channels: Channels) -> None:
+    callees.measure(metrics)
+    for name, help_text, value in (
+        ("streams", "Answers being carried", lambda: callees.active),
+        ("body_bytes", "Bytes of the bodies of running calls", lambda: callees.body_bytes),
+        ("channels", "Channels that can be called", lambda: len(channels.routes)),
+        (
+            "channels_age_seconds",
+            "Since the channels were last read from PostgreSQL",
+            lambda: time.monotonic() - channels.read_at,
+        ),
+    ):
+        metrics.gauge(f"dispatcher_{name}", help_text).set_function(value)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 
 import asyncpg
 import msgspec
@@ -38,6 +39,7 @@ class Channels:
         self.known: tuple[Route, ...] = ()
         self.offered: tuple[OfferedModel, ...] = ()
         self.is_stale = True
+        self.read_at = time.monotonic()
 
     async def on_changed(self, event: ChannelChanged) -> None:
         """Note that a channel changed somewhere."""
@@ -87,6 +89,7 @@ class Channels:
         self._health.keep(known)
         self.offered = tuple(OfferedModel(id=model, created_unix=created[model]) for model in sorted(created))
         self.is_stale = False
+        self.read_at = time.monotonic()
 
     def _route(self, row: store.Row) -> Route | None:
         info = row.info

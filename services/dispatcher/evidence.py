@@ -18,6 +18,7 @@ class Evidence:
         self.is_accepted = False  # the upstream took the request: a good answer has begun
         self.may_be_billed = False  # some attempt, maybe an earlier one, can have cost money upstream
         self.is_committed = False  # the head of the answer has gone to the client
+        self.committed_at: float | None = None  # when it went, on the loop's clock
         self.usage: Usage | None = None
         self.delivered = DeliveredText()
         self.estimate: Estimate | None = None  # what was used, once it was counted for want of a usage

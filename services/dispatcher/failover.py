@@ -8,16 +8,16 @@ import asyncio
 import logging
 import random
 
-from prometheus_client import Counter
-
 from services.dispatcher.channels import Channels
 from services.dispatcher.course import Course, Step
 from services.dispatcher.evidence import Evidence
 from services.dispatcher.funding import Unfunded
 from services.dispatcher.health import Health
 from services.dispatcher.keys import REFUSED_AS, Keys
+from services.dispatcher.measures import Measures
 from services.dispatcher.routing import Route, order
 from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.spans import chat_span
 from services.dispatcher.upstream import AttemptFailed, Sink, Upstream
 from shared.budget import Budget
 from shared.contracts.billing import UpstreamAttempt
@@ -58,9 +58,7 @@ class Failover:
             burst=per_second * BUDGET_SECONDS,
             now=self._now(),
         )
-        self._attempts: Counter = metrics.counter(
-            "dispatcher_attempts_total", "Upstream attempts by how they ended", "result"
-        )
+        self._measures = Measures(metrics)
 
     async def answer(
         self, sink: Sink, call: ChatCall, body: bytes, evidence: Evidence, request_id: str
@@ -117,7 +115,8 @@ class Failover:
         limit_seconds = self._limit_seconds(run, course, step, began_at)
         result, status, may_be_billed = "cancelled", None, True
         try:
-            await self._upstream.answer(step, sink, run.call, body, evidence, limit_seconds)
+            with chat_span(step.route, run.call.model, evidence):
+                await self._upstream.answer(step, sink, run.call, body, evidence, limit_seconds)
             result, status = "completed", 200
         except AttemptFailed as failed:
             result, status, may_be_billed = failed.kind, failed.status, failed.may_be_billed
@@ -131,7 +130,9 @@ class Failover:
             result, may_be_billed = "invalid_request", False
             raise
         finally:
-            self._attempts.labels(result=result).inc()
+            committed_at = evidence.committed_at
+            first_output_seconds = None if committed_at is None else committed_at - began_at
+            self._measures.attempt(step.route.name, result, first_output_seconds)
             evidence.note(
                 UpstreamAttempt(
                     channel=step.route.name,
@@ -188,6 +189,7 @@ class Failover:
             channel=route.name, result=f"skipped_{reason}", began_ms=_ms(now - run.began_at)
         )
         run.evidence.note(skipped)
+        self._measures.skip(route.name, reason)
 
 
 class _Run:

@@ -205,6 +205,7 @@ class Upstream:
         self, sink: Sink, evidence: Evidence, content_type: str, body_bytes: int | None
     ) -> None:
         evidence.is_committed = True
+        evidence.committed_at = asyncio.get_running_loop().time()
         await sink.send_head(_encode(AnswerHead(content_type=content_type, body_bytes=body_bytes)))
 
     def _error_inside(self, evidence: Evidence, error: UpstreamError) -> Exception:

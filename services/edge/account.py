@@ -16,11 +16,11 @@ from services.edge.chat import language_in, send_error
 from services.edge.errors import Language
 from services.edge.principals import Principals
 from services.edge.receipts import ReceiptView, view
+from services.edge.visits import Visit, Visits
 from shared.bus import Bus
 from shared.contracts import accounts, billing
 from shared.contracts.auth import Principal
 from shared.errors import InvalidRequest, NotFound, RelayError
-from shared.ids import uuid7
 from shared.money import NANO_PER_USD, usd_from_nano
 
 DAYS_BACK = (
@@ -88,22 +88,33 @@ Answer = KeyView | ReceiptView | SubscriptionView | UsageView
 class AccountEndpoint:
     """The routes as one ASGI application; the last part of the path says which one is meant."""
 
-    def __init__(self, bus: Bus, principals: Principals, default_language: Language) -> None:
+    def __init__(self, bus: Bus, principals: Principals, default_language: Language, visits: Visits) -> None:
         self._bus = bus
         self._principals = principals
         self._default_language = default_language
+        self._visits = visits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        request_id = uuid7()
+        visit = Visit("account")
+        try:
+            await self._serve(scope, send, visit)
+        finally:
+            self._visits.end(visit)
+
+    async def _serve(self, scope: Scope, send: Send, visit: Visit) -> None:
         language = language_in(scope, self._default_language)
         try:
-            answer = await self._answer(scope, language)
+            principal = await self._principals.of(scope)
+            visit.identified(principal)
+            answer = await self._answer(principal, scope, language)
         except RelayError as error:
-            await send_error(send, error, language=language, request_id=request_id)
+            visit.failed("refused", error)
+            visit.status = await send_error(send, error, language=language, request_id=visit.request_id)
             return
+        visit.status, visit.outcome = 200, "complete"
         body = msgspec.json.encode(answer)
-        name = str(request_id).encode()
+        name = str(visit.request_id).encode()
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
@@ -114,8 +125,7 @@ class AccountEndpoint:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    async def _answer(self, scope: Scope, language: Language) -> Answer:
-        principal = await self._principals.of(scope)
+    async def _answer(self, principal: Principal, scope: Scope, language: Language) -> Answer:
         wanted = scope["path_params"].get("request_id")
         if wanted is not None:
             return await self._receipt(principal, wanted, language)

@@ -19,34 +19,44 @@ from services.edge.models import Models, ModelsEndpoint
 from services.edge.principals import Principals
 from services.edge.relay import Relay
 from services.edge.settings import EdgeSettings
+from services.edge.visits import Visit, Visits
+from shared import tracing
 from shared.bus import Bus, Callers
 from shared.errors import Internal, MethodNotAllowed, NotFound, RelayError, Unavailable
-from shared.ids import uuid7
 from shared.metrics import Metrics
 from shared.service import Life, build
 
 # The commonest mistakes with a base URL: without the version, and with the version twice.
 PREFIXES = ("/v1", "", "/v1/v1")
+_TRACE = tracing.HEADER.encode()
 _UNFINISHED = "ASGI callable returned without completing response."
 
 
 class Mounted:
     """A route whose endpoint exists once the service has started."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self.app: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
+        """Pass the request on; it is a span, which goes on the client's trace if there is one."""
         assert self.app is not None, "the listener opens after the start"
-        await self.app(scope, receive, send)
+        if not tracing.is_on():
+            await self.app(scope, receive, send)
+            return
+        given = [value for name, value in scope["headers"] if name == _TRACE]
+        parent = given[0].decode("latin-1") if len(given) == 1 else ""
+        with tracing.span(self._name, "server", parent=parent):
+            await self.app(scope, receive, send)
 
 
-def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
-    """Return the edge as an application."""
+def create_app(settings: EdgeSettings, bus: Bus, visits: Visits | None = None) -> Starlette:
+    """Return the edge as an application; `visits` are given by whoever counts requests as well."""
+    visits = visits or Visits(access_log=settings.access_log)
     # A broken answer is left unfinished on purpose, and counted; the server need not call it an error.
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.getMessage() != _UNFINISHED)
-    chat, models, account = Mounted(), Mounted(), Mounted()
+    chat, models, account = Mounted("chat"), Mounted("models"), Mounted("account")
     admission = Admission(requests_max=settings.streams_max, body_bytes_max=settings.body_memory_bytes)
 
     @asynccontextmanager
@@ -63,28 +73,27 @@ def create_app(settings: EdgeSettings, bus: Bus) -> Starlette:
             await relay.lease.begin()
             for work in (relay.lease.run(), _cut_when_drained(life, relay, settings.drain_seconds)):
                 life.run_beside(stack, work)
-            metrics.gauge("edge_streams", "Requests being answered").set_function(lambda: relay.running)
-            metrics.gauge("edge_unsettled", "Holds whose end is not yet confirmed").set_function(
-                lambda: relay.unsettled
-            )
-            metrics.gauge("edge_lost_peers", "Dispatchers lost with running streams").set_function(
-                lambda: callers.lost_peers_total
-            )
-            metrics.gauge("edge_body_bytes", "Bytes of the bodies of running requests").set_function(
-                lambda: admission.body_bytes
-            )
-            chat.app = ChatEndpoint(relay, principals, admission, settings, metrics)
-            account.app = AccountEndpoint(bus, principals, settings.default_language)
-            models.app = ModelsEndpoint(known, principals, settings.default_language)
+            for measured in (visits, callers, principals, relay.lease):
+                measured.measure(metrics)
+            _measure(metrics, relay, admission)
+            chat.app = ChatEndpoint(relay, principals, admission, settings, visits)
+            models.app = ModelsEndpoint(known, principals, settings.default_language, visits)
+            account.app = AccountEndpoint(bus, principals, settings.default_language, visits)
             yield {}
             await relay.finish(life.patience(settings.drain_seconds))
 
+    def answered(request: Request, error: RelayError) -> Response:
+        visit = Visit("other")
+        response = _error_response(settings, request, error, visit)
+        visits.end(visit)
+        return response
+
     async def on_http_error(request: Request, error: Exception) -> Response:
-        return _error_response(settings, request, _translated(request, error))
+        return answered(request, _translated(request, error))
 
     async def on_fault(request: Request, error: Exception) -> Response:
         # The edge's last resort: Starlette logs the exception; the client learns only that it was ours.
-        return _error_response(settings, request, Internal("internal_error"))
+        return answered(request, Internal("internal_error"))
 
     return build(
         bus,
@@ -119,12 +128,23 @@ def _translated(request: Request, error: Exception) -> RelayError:
     return Internal("internal_error")
 
 
-def _error_response(settings: EdgeSettings, request: Request, error: RelayError) -> Response:
+def _error_response(settings: EdgeSettings, request: Request, error: RelayError, visit: Visit) -> Response:
     language = language_in(request.scope, settings.default_language)
-    status, headers, body = render(error, language=language, request_id=str(uuid7()))
-    response = Response(body, status)
+    visit.failed("refused", error)
+    visit.status, headers, body = render(error, language=language, request_id=str(visit.request_id))
+    response = Response(body, visit.status)
     response.raw_headers = list(headers)
     return response
+
+
+def _measure(metrics: Metrics, relay: Relay, admission: Admission) -> None:
+    for name, help_text, value in (
+        ("streams", "Requests being answered", lambda: relay.running),
+        ("requests", "Requests being read or answered", lambda: admission.requests),
+        ("body_bytes", "Bytes of the bodies of running requests", lambda: admission.body_bytes),
+        ("unsettled", "Holds whose end is not yet confirmed", lambda: relay.unsettled),
+    ):
+        metrics.gauge(f"edge_{name}", help_text).set_function(value)
 
 
 async def _cut_when_drained(life: Life, relay: Relay, drain_seconds: float) -> None:

@@ -21,13 +21,12 @@ from services.edge.errors import Headers, Language, event, language_of, ratelimi
 from services.edge.principals import Principals
 from services.edge.relay import Exchange, Relay
 from services.edge.settings import EdgeSettings
+from services.edge.visits import Visit, Visits
 from shared.bus import Answer, Idle
 from shared.contracts.auth import Principal
 from shared.contracts.billing import Standing
 from shared.errors import Forbidden, Internal, InvalidRequest, RelayError
 from shared.failpoints import failpoint
-from shared.ids import uuid7
-from shared.metrics import Metrics
 from shared.stream.actions import Ended, Failed, Received, Started
 from shared.stream.flow import MIN_WINDOW_BYTES
 
@@ -49,52 +48,42 @@ class ChatEndpoint:
         principals: Principals,
         admission: Admission,
         settings: EdgeSettings,
-        metrics: Metrics,
+        visits: Visits,
     ) -> None:
         self._relay = relay
         self._principals = principals
         self._admission = admission
         self._settings = settings
-        self._requests = metrics.counter(
-            "edge_requests_total",
-            "Requests by route and status; 0 when the client left first",
-            "route",
-            "status",
-        )
-        self._first_byte = metrics.seconds(
-            "edge_first_byte_seconds", "From the request to the first byte of its answer"
-        )
+        self._visits = visits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        started_at = time.perf_counter()
-        request_id = uuid7()
+        visit = Visit("chat")
         language = language_in(scope, self._settings.default_language)
-        status = 0
         unread: Receive | None = receive
         try:
             with self._admission.entered(receive) as counting:
                 principal = await self._caller(scope)
+                visit.identified(principal)
                 body = await self._body(scope, counting)
                 unread = None
                 request = openai.parse(body)
                 exchange = await self._relay.open(
-                    request_id, principal, request, body, idempotency_key(scope["headers"])
+                    visit.request_id, principal, request, body, idempotency_key(scope["headers"])
                 )
-                client = _Client(self._relay, exchange, send, language, self._settings)
+                visit.call = exchange.call
+                client = _Client(self._relay, exchange, send, language, self._settings, visit)
                 try:
                     await client.serve(receive)
                 finally:
                     self._relay.close(exchange)
-            status = client.status
-            if client.first_byte_at:
-                self._first_byte.observe(client.first_byte_at - started_at)
         except RelayError as error:
-            status = await self._refuse(send, error, language, request_id, unread)
+            visit.failed("refused", error)
+            visit.status = await self._refuse(send, error, language, visit.request_id, unread)
         except ClientGone:
-            pass  # there is nobody to answer, and nothing was begun
+            visit.outcome = "left"  # there is nobody to answer, and nothing was begun
         finally:
-            self._requests.labels(route="chat", status=str(status)).inc()
+            self._visits.end(visit)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         return await read_body(
@@ -185,10 +174,15 @@ class _Client:
     """The client of one exchange: what has been sent to it, and whether it is still there."""
 
     def __init__(
-        self, relay: Relay, exchange: Exchange, send: Send, language: Language, settings: EdgeSettings
+        self,
+        relay: Relay,
+        exchange: Exchange,
+        send: Send,
+        language: Language,
+        settings: EdgeSettings,
+        visit: Visit,
     ) -> None:
-        self.status = 0
-        self.first_byte_at = 0.0
+        self._visit = visit
         self._relay = relay
         self._exchange = exchange
         self._is_stream = exchange.call.is_stream
@@ -221,6 +215,7 @@ class _Client:
             if not self._is_stalled or self._task is None:
                 raise
             self._task.uncancel()
+            self._visit.outcome = "stalled"
             await self._answer.cancel("client_stalled")
         finally:
             if self._timer is not None:
@@ -254,7 +249,7 @@ class _Client:
     async def _start(self, step: Started) -> None:
         head = self._exchange.started(step)
         failpoint("edge.started")
-        if self.status == 0:
+        if self._visit.status == 0:
             await self._send_head(head.content_type.encode("latin-1"), head.body_bytes)
 
     async def _send_head(self, content_type: bytes, body_bytes: int | None) -> None:
@@ -269,8 +264,8 @@ class _Client:
             headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
         else:
             headers.append((b"content-length", b"%d" % body_bytes))
-        self.status = 200
-        self.first_byte_at = time.perf_counter()
+        self._visit.status = 200
+        self._visit.first_byte_at = time.perf_counter()
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     def _take(self, parts: list[bytes]) -> bytes:
@@ -299,18 +294,21 @@ class _Client:
 
     async def _end(self, data: bytes, error: RelayError | None, may_be_billed: bool) -> None:
         if self._is_gone:
+            self._visit.outcome = "left"
             return
         if error is None:
-            if self.status == 0:
+            if self._visit.status == 0:
                 await self._send_error(Internal("internal_error"), may_be_billed)
                 return
             failpoint("edge.ended")
             await self._send_body(data + self._torn + DONE if self._is_stream else data, more=False)
             failpoint("edge.done")
+            self._visit.outcome = "complete"
             return
-        if self.status == 0:
+        if self._visit.status == 0:
             await self._send_error(error, may_be_billed)
             return
+        self._visit.failed("broken", error)
         # The body is left unfinished on purpose: the server then closes the connection without a final chunk.
         if self._is_stream:
             is_whole = data.endswith(b"\n\n") if data else self._is_between_events
@@ -320,7 +318,8 @@ class _Client:
     async def _send_error(self, error: RelayError, may_be_billed: bool) -> None:
         # A repeat is invited only when this one cannot have cost anything upstream.
         should_retry = error.retry_after_seconds is not None and not may_be_billed
-        self.status = await send_error(
+        self._visit.failed("refused", error)
+        self._visit.status = await send_error(
             self._send,
             error,
             language=self._language,
@@ -332,7 +331,7 @@ class _Client:
     async def _keep_alive(self) -> None:
         if not self._is_stream or not self._is_between_events:
             return
-        if self.status == 0:
+        if self._visit.status == 0:
             if self._loop.time() - self._opened_at < self._settings.status_held_seconds:
                 return
             await self._send_head(STREAM_TYPE, None)
@@ -355,7 +354,7 @@ class _Client:
             assert self._task is not None
             self._task.cancel()
             return
-        held = self.status == 0 and now - self._opened_at >= settings.status_held_seconds
+        held = self._visit.status == 0 and now - self._opened_at >= settings.status_held_seconds
         if self._sending_since is None and (held or now - self._sent_at >= settings.keep_alive_seconds):
             self._sent_at = now
             self._answer.push(Idle())

@@ -33,8 +33,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from services.edge.errors import Language, render
 from services.edge.settings import EdgeSettings
+from services.edge.visits import Visit, Visits
 from shared.errors import InvalidRequest, RelayError
-from shared.ids import uuid7
 
 HEAD_BYTES_MAX = 64 * 1024
 WAITING_MAX = 16  # requests of one connection that wait for the answer before theirs
@@ -88,6 +88,7 @@ class Connection(HttpToolsProtocol):
     head_seconds: float
     stall_seconds: float
     language: Language
+    visits: Visits | None = None
 
     # What uvicorn calls when something happened to the socket
 
@@ -283,8 +284,12 @@ class Connection(HttpToolsProtocol):
             self._answer_and_close(error)
 
     def _answer_and_close(self, error: RelayError) -> None:
-        status, headers, body = render(error, language=self.language, request_id=str(uuid7()))
-        lines = [b"HTTP/1.1 %d %s" % (status, HTTPStatus(status).phrase.encode())]
+        visit = Visit("unread")
+        visit.failed("refused", error)
+        visit.status, headers, body = render(error, language=self.language, request_id=str(visit.request_id))
+        if self.visits is not None:
+            self.visits.end(visit)
+        lines = [b"HTTP/1.1 %d %s" % (visit.status, HTTPStatus(visit.status).phrase.encode())]
         lines += [name + b": " + value for name, value in headers]
         self.transport.write(b"\r\n".join((*lines, b"", body)))
         if self.transport.can_write_eof():
@@ -300,10 +305,11 @@ class Connection(HttpToolsProtocol):
             cycle.message_event.set()
 
 
-def connections_for(settings: EdgeSettings) -> type[Connection]:
-    """Return the class of an edge's connections, for uvicorn's `http`."""
+def connections_for(settings: EdgeSettings, counted: Visits | None = None) -> type[Connection]:
+    """Return the class of an edge's connections, for uvicorn's `http`; what they refuse themselves is `counted`."""
 
     class Configured(Connection):
+        visits = counted
         head_seconds = settings.head_seconds_max
         stall_seconds = settings.client_stall_seconds
         language = settings.default_language

@@ -5,12 +5,14 @@ When billing or its database does not answer, running requests go on: nobody can
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 from shared.bus import Bus
 from shared.contracts import billing
 from shared.errors import RelayError, Unavailable
 from shared.ids import process_id
+from shared.metrics import Metrics
 
 START_SECONDS = 30.0
 RETRY_SECONDS = 0.5
@@ -26,7 +28,20 @@ class Lease:
         self._renew_seconds = renew_seconds
         self._ended = ended
         self._lock = asyncio.Lock()
+        self._renewed_at = time.monotonic()
+        self._ended_total = 0
         self.id = process_id()
+
+    def measure(self, metrics: Metrics) -> None:
+        """Show in `metrics` how the lease is."""
+        metrics.gauge(
+            "edge_lease_age_seconds", "Since this edge's lease on its holds was last renewed"
+        ).set_function(lambda: time.monotonic() - self._renewed_at)
+        metrics.total(
+            "edge_leases_ended_total",
+            "Leases of this edge that ended while it ran; its requests were cut",
+            lambda: self._ended_total,
+        )
 
     async def begin(self) -> None:
         """Take the first lease. Raises: Unavailable when billing does not answer within the time of a start."""
@@ -74,8 +89,10 @@ class Lease:
 
     async def _renew(self) -> None:
         state = await self._bus.call(billing.RENEW_LEASE, billing.Lease(lease_id=self.id))
+        self._renewed_at = time.monotonic()
         if state.is_live:
             return
+        self._ended_total += 1
         old, self.id = self.id, process_id()
         log.error("the lease of this edge has ended; its running requests are cut")
         self._ended(old)

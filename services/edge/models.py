@@ -12,10 +12,10 @@ from starlette.types import Receive, Scope, Send
 from services.edge.chat import language_in, send_error
 from services.edge.errors import Language
 from services.edge.principals import Principals
+from services.edge.visits import Visit, Visits
 from shared.bus import Bus
 from shared.contracts import billing, dispatcher
 from shared.errors import ErrorBody, NotFound, RelayError, Unauthenticated, from_body
-from shared.ids import uuid7
 
 CACHE_SECONDS = 10.0
 FAILURE_SECONDS = (
@@ -93,22 +93,33 @@ class Models:
 class ModelsEndpoint:
     """Both routes as one ASGI application: the list, or the model that the path names."""
 
-    def __init__(self, models: Models, principals: Principals, default_language: Language) -> None:
+    def __init__(
+        self, models: Models, principals: Principals, default_language: Language, visits: Visits
+    ) -> None:
         self._models = models
         self._principals = principals
         self._default_language = default_language
+        self._visits = visits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        request_id = uuid7()
+        visit = Visit("models")
+        try:
+            await self._serve(scope, send, visit)
+        finally:
+            self._visits.end(visit)
+
+    async def _serve(self, scope: Scope, send: Send, visit: Visit) -> None:
         try:
             answer = await self._answer(scope)
         except RelayError as error:
             language = language_in(scope, self._default_language)
-            await send_error(send, error, language=language, request_id=request_id)
+            visit.failed("refused", error)
+            visit.status = await send_error(send, error, language=language, request_id=visit.request_id)
             return
+        visit.status, visit.outcome = 200, "complete"
         body = msgspec.json.encode(answer)
-        name = str(request_id).encode()
+        name = str(visit.request_id).encode()
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),

@@ -9,7 +9,7 @@ wrong too often waits (`guesses.py`). That never meets a key which has proved go
 """
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import TypeVar
 
 from starlette.types import Scope
@@ -18,12 +18,16 @@ from services.edge.addresses import client_address
 from services.edge.guesses import Guesses
 from shared.bus import Bus
 from shared.contracts import auth
-from shared.errors import ErrorBody, Unauthenticated, from_body
+from shared.errors import ErrorBody, RelayError, Unauthenticated, from_body
 from shared.keys import ParsedKey, parse
+from shared.metrics import Metrics
 
 ENTRIES_MAX = 10_000
 REFUSALS_MAX = 10_000
 REFUSAL_SECONDS = 2.0
+REFUSALS = (
+    "missing_api_key", "invalid_api_key", "revoked_api_key", "expired_api_key", "account_suspended", "too_many_wrong_keys",
+)  # fmt: skip
 V = TypeVar("V")
 _KEY_HEADERS = (b"x-api-key", b"api-key")
 
@@ -39,6 +43,16 @@ class Principals:
         self._known: OrderedDict[ParsedKey, tuple[auth.Principal, float]] = OrderedDict()
         self._refused: OrderedDict[ParsedKey, tuple[ErrorBody, float]] = OrderedDict()
         self._changes = 0
+        self._refusals: Counter[str] = Counter()
+
+    def measure(self, metrics: Metrics) -> None:
+        """Show in `metrics` which keys were refused, also those that only list models."""
+        metrics.totals(
+            "edge_keys_refused_total",
+            "Keys refused by reason; too_many_wrong_keys is the guard against guessing",
+            ("code",),
+            lambda: {(code,): self._refusals[code] for code in REFUSALS},
+        )
 
     async def listen(self) -> None:
         """Hear of changed keys and accounts from now on."""
@@ -51,6 +65,13 @@ class Principals:
         Raises: Unauthenticated, Forbidden; RateLimited for a key that has not been good lately, where too many were wrong;
         Unavailable when auth does not answer.
         """
+        try:
+            return await self._of(scope)
+        except RelayError as error:
+            self._refusals[error.code] += 1
+            raise
+
+    async def _of(self, scope: Scope) -> auth.Principal:
         key = key_in(scope["headers"])
         now = time.monotonic()
         entry = self._known.get(key)

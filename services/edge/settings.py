@@ -60,6 +60,7 @@ class EdgeSettings(Settings, frozen=True, kw_only=True):
     key_cache_seconds: Annotated[
         float, Meta(description="Seconds that a verified key is remembered at most", ge=0, le=10)
     ] = 10.0
+    access_log: Annotated[bool, Meta(description="Whether each request gets a line in the log")] = True
     lease_renew_seconds: Annotated[
         float, Meta(description="Seconds between two renewals of this edge's lease on its holds", gt=0)
     ] = 10.0

@@ -6,6 +6,8 @@ cut off the money. Errors of the family cross the bus and are raised again, as t
 
 import asyncio
 import logging
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
@@ -13,13 +15,17 @@ from typing import Self
 import msgspec
 from nats.aio.subscription import Subscription
 
-from shared.bus.link import MESSAGE_BYTES_MAX, Link, Message
+from shared import tracing
+from shared.bus.link import MESSAGE_BYTES_MAX, Link, Message, measure_links
 from shared.bus.work import store
 from shared.contracts.call import Call, Event, M, Q, R, WorkQueue
 from shared.errors import ErrorBody, Internal, RelayError, Unavailable, from_body
+from shared.metrics import Metrics
 from shared.settings import Settings
 
 HANDLERS_MAX = 2048
+OK = "ok"
+Observe = Callable[[float], None]
 
 log = logging.getLogger(__name__)
 _encoder = msgspec.msgpack.Encoder()
@@ -38,6 +44,11 @@ class Bus:
         self._serving: list[Subscription] = []
         self._running: set[asyncio.Task[None]] = set()
         self._has_stopped = False
+        self._call_errors: Counter[tuple[str, ...]] = Counter()
+        self._answers: Counter[tuple[str, ...]] = Counter()
+        self._stored: Counter[tuple[str, ...]] = Counter()
+        self._observe: dict[str, Observe] = {}
+        self._observer_of: Callable[[str], Observe] = _nobody
 
     async def __aenter__(self) -> Self:
         await self.control.open()
@@ -64,17 +75,62 @@ class Bus:
         """How many handlers are at work."""
         return len(self._running)
 
+    def measure(self, metrics: Metrics) -> None:
+        """Show in `metrics` what happens on this bus."""
+        seconds = metrics.seconds(
+            "bus_call_seconds", "From a call on the bus to its answer or failure", "subject"
+        )
+        self._observer_of = lambda subject: seconds.labels(subject).observe
+        self._observe.clear()
+        for name, help_text, labels, counts in (
+            (
+                "call_errors",
+                "Calls on the bus that were refused or failed",
+                ("subject", "kind"),
+                self._call_errors,
+            ),
+            (
+                "answers",
+                "Calls answered by this process: ok, or the kind of error",
+                ("subject", "result"),
+                self._answers,
+            ),
+            (
+                "stored",
+                "Messages left in a work queue on JetStream's disk",
+                ("queue", "result"),
+                self._stored,
+            ),
+        ):
+            metrics.totals(f"bus_{name}_total", help_text, labels, counts.copy)
+        measure_links(metrics, {"control": self.control, "streams": self.streams})
+
     async def call(self, call: Call[Q, R], request: Q, *, timeout_seconds: float | None = None) -> R:
         """Return the owner's answer. Nothing is repeated here: an outcome may be unknown after a time-out.
 
         Raises: the RelayError that the handler raised; Unavailable when nobody serves the subject, the bus is away or no
         answer came within the call's time.
         """
+        began = time.perf_counter()
+        try:
+            with tracing.span(call.subject, "client"):
+                return await self._call(call, request, timeout_seconds)
+        except RelayError as error:
+            self._call_errors[call.subject, error.kind] += 1
+            raise
+        finally:
+            observe = self._observe.get(call.subject)
+            if observe is None:
+                observe = self._observe[call.subject] = self._observer_of(call.subject)
+            observe(time.perf_counter() - began)
+
+    async def _call(self, call: Call[Q, R], request: Q, timeout_seconds: float | None) -> R:
         answer = await self.control.request(
             call.subject,
             _encoder.encode(request),
             timeout_seconds=timeout_seconds or call.timeout_seconds,
             part=call.owner,
+            trace=tracing.traceparent(),
         )
         if answer.is_unanswered:
             raise Unavailable("service_unavailable", retry_after_seconds=2, part=call.owner)
@@ -94,7 +150,12 @@ class Bus:
 
         Raises: Unavailable when that is not known.
         """
-        await store(self.control, queue, _encoder.encode(message))
+        try:
+            await store(self.control, queue, _encoder.encode(message))
+        except Unavailable:
+            self._stored[queue.stream, "failed"] += 1
+            raise
+        self._stored[queue.stream, OK] += 1
 
     async def serve(self, call: Call[Q, R], handler: Callable[[Q], Awaitable[R]]) -> None:
         """Answer `call` with `handler`, sharing the work with the other replicas; each call is a task of its own.
@@ -138,8 +199,19 @@ class Bus:
     async def _handle(
         self, message: Message, decoder: msgspec.msgpack.Decoder[Q], handler: Callable[[Q], Awaitable[R]]
     ) -> None:
+        request: Q | None = None
         try:
-            reply = _encoder.encode(await handler(decoder.decode(message.payload)))
+            request = decoder.decode(message.payload)
+            with tracing.span(message.subject, "server", parent=message.trace):
+                reply = _encoder.encode(await handler(request))
+            if len(reply) > MESSAGE_BYTES_MAX:
+                log.error(
+                    "the answer on %s is too large: %d bytes",
+                    message.subject,
+                    len(reply),
+                    extra=_about(request),
+                )
+                raise Internal("internal_error")
         except RelayError as error:
             await self._answer_error(message, error)
         except msgspec.MsgspecError:
@@ -148,16 +220,14 @@ class Bus:
         except (
             Exception
         ):  # the handler boundary: whatever else went wrong is ours, and the caller must hear of it
-            log.exception("the handler of %s failed", message.subject)
+            log.exception("the handler of %s failed", message.subject, extra=_about(request))
             await self._answer_error(message, Internal("internal_error"))
         else:
-            if len(reply) > MESSAGE_BYTES_MAX:
-                log.error("the answer on %s is too large: %d bytes", message.subject, len(reply))
-                await self._answer_error(message, Internal("internal_error"))
-                return
+            self._answers[message.subject, OK] += 1
             await self._answer(message, reply, is_error=False)
 
     async def _answer_error(self, message: Message, error: RelayError) -> None:
+        self._answers[message.subject, error.kind] += 1
         await self._answer(message, _encoder.encode(error.to_body()), is_error=True)
 
     async def _answer(self, message: Message, payload: bytes, *, is_error: bool) -> None:
@@ -168,3 +238,13 @@ class Bus:
         except RelayError:
             # The caller's deadline tells it; every call that matters may be repeated.
             log.warning("the answer on %s could not be sent", message.subject)
+
+
+def _about(request: msgspec.Struct | None) -> dict[str, str]:
+    """Return whose call it was, as members of a line in the log."""
+    named = {name: getattr(request, name, None) for name in ("request_id", "account_id", "key_id")}
+    return {name: value for name, value in named.items() if isinstance(value, str)}
+
+
+def _nobody(subject: str) -> Observe:
+    return lambda seconds: None

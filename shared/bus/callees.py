@@ -2,18 +2,22 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
 from nats.aio.subscription import Subscription
 
+from shared import tracing
 from shared.bus.bus import Bus
 from shared.bus.endpoint import Endpoint, unix_ms
 from shared.bus.link import Message
 from shared.contracts import dispatcher
 from shared.contracts.call import DISPATCHER
 from shared.failpoints import failpoint
+from shared.metrics import Bounded, Metrics
 from shared.patience import until_done
 from shared.stream.actions import (
     BodyReady,
@@ -26,10 +30,13 @@ from shared.stream.actions import (
     Writable,
 )
 from shared.stream.callee import CalleeStream, is_expired, refusal
-from shared.stream.frames import Frame, FrameError, Open, decode
+from shared.stream.frames import Frame, FrameError, FrameType, Open, decode
 
 BODY_WINDOW_BYTES = 2 * 1024 * 1024
 DATA_BYTES_MAX = 64 * 1024
+SPAN = "dispatch"
+REFUSALS = ("draining", "full", "memory")
+REASONS_MAX = 32  # why an answer is not wanted any more; edges say it in a word
 LAST_WORDS_SECONDS = 10.0  # for calls that were cut to end, settle and finish
 
 T = TypeVar("T")
@@ -40,12 +47,15 @@ log = logging.getLogger(__name__)
 class Attempt:
     """One accepted call. The application reads `body`, sends head and data, and says `end` and then `finish`, always."""
 
-    def __init__(self, callees: "Callees", machine: CalleeStream, head: bytes, body_bytes: int) -> None:
+    def __init__(
+        self, callees: "Callees", machine: CalleeStream, head: bytes, body_bytes: int, trace: str
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.request_id = machine.request_id
         self.number = machine.attempt
         self.head = head
         self.body_bytes = body_bytes
+        self.trace = trace  # that the call belongs to, as a `traceparent`
         self.machine = machine
         self.is_finished = False
         self.body: asyncio.Future[bytes] = loop.create_future()
@@ -99,9 +109,12 @@ class Attempt:
 
     async def _wait_writable(self) -> None:
         self._writable = asyncio.get_running_loop().create_future()
+        self._callees.credit_waits_total += 1
+        self._callees.credit_waiting += 1
         try:
             await self._writable
         finally:
+            self._callees.credit_waiting -= 1
             self._writable = None
 
 
@@ -135,6 +148,12 @@ class Callees(Endpoint):
         self._serving: set[asyncio.Task[None]] = set()
         self._queue: Subscription | None = None
         self._is_draining = False
+        self.credit_waits_total = 0
+        self.credit_waiting = 0
+        self._refusals: Counter[str] = Counter(dict.fromkeys(REFUSALS, 0))
+        self._cancels: Counter[str] = Counter()
+        self._deliveries: Counter[str] = Counter()
+        self._reasons = Bounded(REASONS_MAX)
         self.now = self._now
 
     async def __aexit__(
@@ -151,6 +170,39 @@ class Callees(Endpoint):
     def active(self) -> int:
         """How many calls are being answered."""
         return len(self._serving)
+
+    @property
+    def body_bytes(self) -> int:
+        """Bytes of the bodies of the calls that are being answered."""
+        return self._body_bytes
+
+    def measure(self, metrics: Metrics) -> None:
+        """Show in `metrics` what happens on these streams, and why answers stop."""
+        super().measure(metrics)
+        for name, help_text, label, counts in (
+            ("refusals", "Calls refused before anything was done, by reason", "reason", self._refusals),
+            (
+                "cancels",
+                "Answers that nobody wanted any more, by reason; their upstream was closed",
+                "reason",
+                self._cancels,
+            ),
+            (
+                "deliveries",
+                "Whole answers by whether the edge has all of them: delivered, or why not",
+                "result",
+                self._deliveries,
+            ),
+        ):
+            metrics.totals(f"stream_{name}_total", help_text, (label,), partial(_labelled, counts))
+        metrics.total(
+            "stream_credit_waits_total",
+            "Times an answer waited for its client to read",
+            lambda: self.credit_waits_total,
+        )
+        metrics.gauge("stream_credit_waiting", "Answers that wait for their client to read").set_function(
+            lambda: self.credit_waiting
+        )
 
     async def start(self) -> None:
         """Take calls from the queue from now on."""
@@ -192,13 +244,23 @@ class Callees(Endpoint):
             match action:
                 case Send():
                     assert action.peer is not None
+                    self.repairs_total += action.is_repair
                     await self.send(action.peer, attempt.request_id, action.frame)
                 case Writable():
                     attempt.wake()
                 case Closed():
                     self._drop(attempt)
                 case _:
+                    self._count(action)
                     _tell(attempt, action)
+
+    def _count(self, action: BodyReady | Cancelled | Delivered | Undelivered) -> None:
+        if isinstance(action, Cancelled):
+            self._cancels[self._reasons.of(action.reason)] += 1
+        elif isinstance(action, Delivered):
+            self._deliveries["delivered"] += 1
+        elif isinstance(action, Undelivered):
+            self._deliveries[self._reasons.of(action.reason)] += 1
 
     async def on_frame(self, request_id: str, frame: Frame) -> None:
         """Take a frame of an edge."""
@@ -236,6 +298,7 @@ class Callees(Endpoint):
         if frame is None or not isinstance(frame.content, Open):
             self.undecodable_total += 1
             return
+        self.received[FrameType.OPEN] += 1
         opening = frame.content
         await self.on_frame(opening.request_id, frame)
         known = self._attempts.get(opening.request_id, ())
@@ -244,10 +307,11 @@ class Callees(Endpoint):
             return
         reason = self._refuses(opening)
         if reason is not None:
+            self._refusals[reason] += 1
             action = refusal(opening, frame.attempt, reason)
             await self.send(opening.caller, opening.request_id, action.frame)
             return
-        await self._accept(opening, frame.attempt, wall)
+        await self._accept(opening, frame.attempt, wall, message.trace)
 
     def _refuses(self, opening: Open) -> str | None:
         if self._is_draining:
@@ -258,13 +322,13 @@ class Callees(Endpoint):
             return "memory"
         return None
 
-    async def _accept(self, opening: Open, number: int, wall: int) -> None:
+    async def _accept(self, opening: Open, number: int, wall: int, trace: str) -> None:
         failpoint("dispatcher.opened")
         now = self.now()
         machine = CalleeStream(
             opening, attempt=number, callee=self.id, body_window=BODY_WINDOW_BYTES, now=now, unix_ms=wall
         )
-        attempt = Attempt(self, machine, opening.head, opening.body_bytes)
+        attempt = Attempt(self, machine, opening.head, opening.body_bytes, trace)
         self._attempts.setdefault(attempt.request_id, []).append(attempt)
         self._peers.attach(opening.caller, attempt.request_id, now)
         self._body_bytes += attempt.body_bytes
@@ -275,7 +339,8 @@ class Callees(Endpoint):
 
     async def _run(self, attempt: Attempt) -> None:
         try:
-            await self._serve(attempt)
+            with tracing.span(SPAN, "server", parent=attempt.trace):
+                await self._serve(attempt)
         finally:
             self.release_body(attempt)
             if not attempt.is_finished:
@@ -300,6 +365,10 @@ def _tell(attempt: Attempt, action: BodyReady | Cancelled | Delivered | Undelive
             _resolve(attempt.delivery, None)
         case Undelivered():
             _resolve(attempt.delivery, action.reason)
+
+
+def _labelled(counts: Counter[str]) -> dict[tuple[str, ...], float]:
+    return {(name,): count for name, count in counts.items()}
 
 
 def _resolve(future: asyncio.Future[T], value: T) -> None:

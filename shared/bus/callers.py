@@ -1,21 +1,24 @@
 """The edge's end of the streams: open a call, read its answer, learn how it was settled."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 
 import msgspec
 
+from shared import tracing
 from shared.budget import Budget
 from shared.bus.bus import Bus
 from shared.bus.endpoint import Endpoint, unix_ms
 from shared.contracts import dispatcher
 from shared.errors import Unavailable
+from shared.metrics import Metrics
 from shared.stream.actions import (
     CallerAction,
     Closed,
     Confirmed,
     Ended,
     Failed,
+    Failure,
     Opened,
     Received,
     Send,
@@ -24,7 +27,7 @@ from shared.stream.actions import (
 )
 from shared.stream.caller import Call, CallerStream
 from shared.stream.flow import window_bytes
-from shared.stream.frames import Frame
+from shared.stream.frames import Frame, FrameType
 
 REOPEN_SHARE = 0.1  # of the calls, so that a slow moment does not become a storm
 REOPEN_BURST = 20.0
@@ -79,6 +82,11 @@ class Answer:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def settle(self, word: Confirmed | Unconfirmed) -> None:
+        """Say how the call was settled. Who waits for it may have been cancelled, and the future with it."""
+        if not self.settlement.done():
+            self.settlement.set_result(word)
+
 
 class Callers(Endpoint):
     """All calls of this process."""
@@ -92,6 +100,7 @@ class Callers(Endpoint):
             peer_life=dispatcher.CALLEE_LIFE,
         )
         self._answers: dict[str, Answer] = {}
+        self._ends: Counter[str] = Counter()
         self.now = self._now
         self._reopens = Budget(share=REOPEN_SHARE, per_second=0.0, burst=REOPEN_BURST, now=self.now())
 
@@ -99,6 +108,17 @@ class Callers(Endpoint):
     def active(self) -> int:
         """How many calls have not ended, their settlement included."""
         return len(self._answers)
+
+    def measure(self, metrics: Metrics) -> None:
+        """Show in `metrics` what happens on these streams, and how answers end."""
+        super().measure(metrics)
+        results = ("ended", *(reason.value for reason in Failure))
+        metrics.totals(
+            "stream_ends_total",
+            "Answers by how they ended between dispatcher and edge: ended, or why there is none",
+            ("result",),
+            lambda: {(result,): self._ends[result] for result in results},
+        )
 
     async def open(
         self, *, request_id: str, head: bytes, body: bytes, deadline_seconds: float, first_attempt: int = 1
@@ -140,15 +160,16 @@ class Callers(Endpoint):
             match action:
                 case Send():
                     await self._send(answer, action)
-                case Started() | Received() | Ended() | Failed():
+                case Started() | Received():
+                    answer.push(action)
+                case Ended() | Failed():
+                    self._ends["ended" if isinstance(action, Ended) else action.reason.value] += 1
                     answer.push(action)
                 case Opened():
                     answer.callee = action.peer
                     self._peers.attach(action.peer, answer.request_id, self.now())
                 case Confirmed() | Unconfirmed():
-                    # Who waits for it may have been cancelled, and the future with it.
-                    if not answer.settlement.done():
-                        answer.settlement.set_result(action)
+                    answer.settle(action)
                 case Closed():
                     self._drop(answer)
 
@@ -188,12 +209,15 @@ class Callers(Endpoint):
             await self.perform(answer, answer.machine.reconnected(now))
 
     async def _send(self, answer: Answer, action: Send) -> None:
+        self.repairs_total += action.is_repair
         if action.peer is not None:
             await self.send(action.peer, answer.request_id, action.frame)
             return
         reply = dispatcher.TO_CALLER.subject(self.id, answer.request_id)
+        self.sent[FrameType.OPEN] += 1
         try:
-            await self._link.publish(dispatcher.OPEN.subject(), action.frame, reply=reply)
+            trace = tracing.traceparent()
+            await self._link.publish(dispatcher.OPEN.subject(), action.frame, reply=reply, trace=trace)
         except Unavailable:
             await self.perform(answer, answer.machine.no_responders(self.now()))
 

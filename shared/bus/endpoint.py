@@ -19,11 +19,13 @@ from shared.bus.link import Message
 from shared.contracts.call import Channel
 from shared.errors import Unavailable
 from shared.ids import process_id
+from shared.metrics import Metrics
 from shared.stream.frames import Frame, FrameError, FrameType, decode
 from shared.stream.peers import Heartbeat, HeartbeatReply, Lost, PeerTable
 
 TICK_SECONDS = 0.25
 HEARTBEAT_REPLY_SECONDS = 3.0
+TYPES_MAX = 256  # what the byte of a frame's type can say
 RECONNECT_SECONDS = 2.0  # how long a process that lost its connection may be away before it counts as gone
 
 # Nobody waits for these: they ride along with the next frame that matters.
@@ -42,6 +44,11 @@ class Endpoint(ABC):
         self.id = process_id()
         self.undecodable_total = 0
         self.lost_peers_total = 0
+        self.sent = [0] * TYPES_MAX  # frames by their type
+        self.received = [0] * TYPES_MAX
+        self.repairs_total = 0
+        self.unsent_total = 0
+        self.silent_heartbeats_total = 0
         self._link = bus.streams
         self._inbound = inbound
         self._outbound = outbound
@@ -96,12 +103,51 @@ class Endpoint(ABC):
     async def on_unanswered(self, request_id: str) -> None:
         """Take the server's word that nobody listens to what was published for this request."""
 
+    def measure(self, metrics: Metrics) -> None:
+        """Show in `metrics` what happens on these streams."""
+        metrics.totals(
+            "stream_frames_total", "Frames of the stream protocol", ("direction", "type"), self._frames
+        )
+        for name, help_text, read in (
+            (
+                "repairs",
+                "Frames sent again, or as a probe, because something may be lost",
+                lambda: self.repairs_total,
+            ),
+            ("unsent", "Frames not sent, the bus being away", lambda: self.unsent_total),
+            (
+                "undecodable",
+                "Frames dropped, being malformed or of a newer kind",
+                lambda: self.undecodable_total,
+            ),
+            (
+                "peers_lost",
+                "Processes given up while they shared streams with us",
+                lambda: self.lost_peers_total,
+            ),
+            (
+                "heartbeats_silent",
+                "Heartbeats that nobody answered in time",
+                lambda: self.silent_heartbeats_total,
+            ),
+        ):
+            metrics.total(f"stream_{name}_total", help_text, read)
+        metrics.gauge("stream_peers", "Processes that share streams with us").set_function(
+            lambda: len(self._peers)
+        )
+
+    def _frames(self) -> dict[tuple[str, ...], float]:
+        ways = (("out", self.sent), ("in", self.received))
+        return {(way, kind.name.lower()): counts[kind] for way, counts in ways for kind in FrameType}
+
     async def send(self, peer: str, request_id: str, frame: bytes) -> None:
         """Publish a frame to the process `peer`; a bus that is away loses it."""
+        self.sent[frame[1]] += 1
         try:
             subject = self._outbound.subject(peer, request_id)
             await self._link.publish(subject, frame, is_lazy=frame[1] in _LAZY)
         except Unavailable:
+            self.unsent_total += 1
             log.debug("a frame was not sent: the bus is away")
 
     async def _on_message(self, message: Message) -> None:
@@ -116,6 +162,7 @@ class Endpoint(ABC):
         if frame is None:
             self.undecodable_total += 1
             return
+        self.received[message.payload[1]] += 1
         await self.on_frame(request_id, frame)
 
     async def _on_heartbeat(self, message: Message) -> None:
@@ -154,8 +201,10 @@ class Endpoint(ABC):
                 await asyncio.sleep(RECONNECT_SECONDS)
                 answer = await self._ask(peer, heartbeat)
         except Unavailable:
+            self.silent_heartbeats_total += 1
             return  # silence counts: the table gives the peer up when it has lasted too long
         if answer.is_unanswered:
+            self.silent_heartbeats_total += 1
             await self._lose([self._peers.no_responders(peer)])
             return
         reply = msgspec.msgpack.decode(answer.payload, type=HeartbeatReply)

@@ -13,17 +13,20 @@ What it adds to nats-py 2.16 and why:
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import msgspec
 from nats import errors as nats_errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from shared import tracing
 from shared.bus.client import FLUSH_SECONDS, CoalescingClient
 from shared.contracts.call import INBOX_PREFIX
 from shared.errors import Internal, RelayError, Unavailable
 from shared.ids import process_id
+from shared.metrics import Metrics
 
 MESSAGE_BYTES_MAX = 768 * 1024  # below the server's default of 1 MiB, with room for a frame's head
 PING_SECONDS = 5
@@ -36,13 +39,17 @@ log = logging.getLogger(__name__)
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One message as it came: `reply` is empty when no answer is wanted; `is_unanswered` marks the server's "no responders"."""
+    """One message as it came: `reply` is empty when no answer is wanted; `is_unanswered` marks the server's "no responders".
+
+    `trace` is the trace that it belongs to, as a `traceparent`.
+    """
 
     subject: str
     payload: bytes
     reply: str = ""
     error: bytes | None = None
     is_unanswered: bool = False
+    trace: str = ""
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +78,7 @@ class Link:
         self._is_open = False
         self.closed = asyncio.Event()  # set when the connection ends for good and we did not end it
         self.errors_total = 0
+        self.reconnects_total = 0
 
     @property
     def is_connected(self) -> bool:
@@ -81,6 +89,16 @@ class Link:
     def server(self) -> Server:
         """Which server we are connected to; an empty answer before the first connection."""
         return msgspec.convert(self._client._server_info, Server)
+
+    @property
+    def traffic(self) -> dict[str, int]:
+        """Messages and bytes since the start, as nats-py counts them: `in_msgs`, `out_msgs`, `in_bytes`, `out_bytes`."""
+        return self._client.stats
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that were published and wait for the socket."""
+        return int(self._client.pending_data_size)
 
     async def open(self, *, is_probe: bool = False) -> None:
         """Connect and listen on the inbox. Raises: Unavailable when no server lets us in; it may then be called again.
@@ -127,8 +145,11 @@ class Link:
         error: bool = False,
         is_lazy: bool = False,
         message_id: str = "",
+        trace: str = "",
     ) -> None:
         """Hand a message to the connection; a lazy one may wait 2 ms for company. JetStream knows a repeat by `message_id`.
+
+        `trace` is the trace that it belongs to, if that is sampled.
 
         Raises: Unavailable when the bus is away, Internal when the message is too large.
         """
@@ -145,6 +166,8 @@ class Link:
                 headers = (
                     {"Relay-Error": "1"} if error else {"Nats-Msg-Id": message_id} if message_id else None
                 )
+                if trace:
+                    headers = {**(headers or {}), tracing.HEADER: trace}
                 await self._client.publish(subject, payload, reply=reply, headers=headers)
         except nats_errors.Error as failure:
             raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS") from failure
@@ -169,7 +192,8 @@ class Link:
                 return
             error = payload if "Relay-Error" in headers else None
             is_unanswered = headers.get("Status") == _NO_RESPONDERS
-            await callback(Message(subject, payload, reply, error, is_unanswered))
+            trace = headers.get(tracing.HEADER, "")
+            await callback(Message(subject, payload, reply, error, is_unanswered, trace))
 
         if is_direct:
             return await self._client.subscribe_directly(subject, receive, queue=queue)
@@ -197,7 +221,14 @@ class Link:
             raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS") from error
 
     async def request(
-        self, subject: str, payload: bytes, *, timeout_seconds: float, part: str, message_id: str = ""
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        timeout_seconds: float,
+        part: str,
+        message_id: str = "",
+        trace: str = "",
     ) -> Message:
         """Return the answer, which may be marked unanswered. Raises: Unavailable when none came in time."""
         self._asked += 1
@@ -207,7 +238,7 @@ class Link:
         self._waiting[inbox] = future
         timer = loop.call_later(timeout_seconds, _expire, future)
         try:
-            await self.publish(subject, payload, reply=inbox, message_id=message_id)
+            await self.publish(subject, payload, reply=inbox, message_id=message_id, trace=trace)
             return await future
         except TimeoutError as error:
             raise Unavailable("service_unavailable", retry_after_seconds=2, part=part) from error
@@ -255,9 +286,50 @@ class Link:
             self.closed.set()
 
     async def _on_reconnected(self) -> None:
+        self.reconnects_total += 1
         log.info("the bus connection %s is back", self._name)
         for callback in self._reconnected:
             await callback()
+
+
+def measure_links(metrics: Metrics, links: Mapping[str, Link]) -> None:
+    """Show connections in `metrics`, each under its name."""
+    label = ("connection",)
+    metrics.gauges(
+        "bus_connected",
+        "Whether the connection to NATS can send: 1 or 0",
+        label,
+        lambda: {(name,): float(link.is_connected) for name, link in links.items()},
+    )
+    metrics.gauges(
+        "bus_pending_bytes",
+        "Bytes published that wait for the socket",
+        label,
+        lambda: {(name,): link.pending_bytes for name, link in links.items()},
+    )
+    metrics.totals(
+        "bus_reconnects_total",
+        "Times the connection was lost and made again",
+        label,
+        lambda: {(name,): link.reconnects_total for name, link in links.items()},
+    )
+    metrics.totals(
+        "bus_errors_total",
+        "Errors of the connection, and of callbacks that it runs",
+        label,
+        lambda: {(name,): link.errors_total for name, link in links.items()},
+    )
+    for what, unit in (("msgs", "messages"), ("bytes", "bytes")):
+        read = partial(_traffic, links, what)
+        metrics.totals(
+            f"bus_{unit}_total", f"{unit.capitalize()} on the connection", (*label, "direction"), read
+        )
+
+
+def _traffic(links: Mapping[str, Link], what: str) -> dict[tuple[str, ...], float]:
+    return {
+        (name, way): link.traffic[f"{way}_{what}"] for name, link in links.items() for way in ("in", "out")
+    }
 
 
 def _expire(future: asyncio.Future[Message]) -> None:

@@ -78,9 +78,11 @@ class _Problem(msgspec.Struct, frozen=True):
 
 
 class _Answer(msgspec.Struct, frozen=True):
-    """What the answers of JetStream have in common, also the acknowledgement of a message."""
+    """What the answers of JetStream have in common, also the acknowledgement of a message; the counts are a consumer's."""
 
     error: _Problem | None = None
+    num_pending: int = 0
+    num_ack_pending: int = 0
 
 
 class _InfoState(msgspec.Struct, frozen=True):
@@ -115,7 +117,7 @@ async def store(link: Link, queue: WorkQueue[M], payload: bytes) -> None:
     Raises: Unavailable when JetStream did not say so: it is away, the queue is full, or its owner has never run.
     """
     digest = hashlib.blake2b(payload, digest_size=16).hexdigest()
-    problem = await _ask(link, queue.subject, payload, message_id=digest)
+    problem = (await _ask(link, queue.subject, payload, message_id=digest)).error
     if problem is not None:
         raise _away() from LookupError(problem.description)
 
@@ -199,6 +201,13 @@ class Worker(Generic[M]):
             self.is_ready = False
             await self._stop(subscription)
 
+    async def waiting(self) -> int:
+        """Return how many messages are not done, by whichever replica. Raises: Unavailable when JetStream does not say so."""
+        answer = await _ask(self._link, self._queue.consumer_info_subject, b"")
+        if answer.error is not None:
+            raise _away() from LookupError(answer.error.description)
+        return answer.num_pending + answer.num_ack_pending
+
     async def _work(self) -> None:
         await self._make()
         log.info("the work queue %s is here", self._queue.stream)
@@ -216,12 +225,12 @@ class Worker(Generic[M]):
             max_bytes=queue.bytes_max,
             num_replicas=self._replicas,
         )
-        problem = await _ask(self._link, queue.stream_subject, _encode(stream))
+        problem = (await _ask(self._link, queue.stream_subject, _encode(stream))).error
         if problem is not None and problem.err_code != STREAM_EXISTS:
             raise _away() from LookupError(problem.description)
         consumer = _Consumer(durable_name=queue.owner)
         wanted = _ConsumerRequest(stream_name=queue.stream, config=consumer)
-        problem = await _ask(self._link, queue.consumer_subject, _encode(wanted))
+        problem = (await _ask(self._link, queue.consumer_subject, _encode(wanted))).error
         if problem is not None:
             raise _away() from LookupError(problem.description)
 
@@ -292,14 +301,14 @@ class Worker(Generic[M]):
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _ask(link: Link, subject: str, payload: bytes, *, message_id: str = "") -> _Problem | None:
+async def _ask(link: Link, subject: str, payload: bytes, *, message_id: str = "") -> _Answer:
     answer = await link.request(
         subject, payload, timeout_seconds=API_SECONDS, part=PART, message_id=message_id
     )
     if answer.is_unanswered:
         raise _away() from LookupError("nobody answers; NATS needs JetStream, see `relay nats-config`")
     try:
-        return msgspec.json.decode(answer.payload, type=_Answer).error
+        return msgspec.json.decode(answer.payload, type=_Answer)
     except msgspec.MsgspecError as error:
         raise _away() from error
 

@@ -25,10 +25,14 @@ class Failure(enum.StrEnum):
 
 
 class Send(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Publish `frame` for this request to the process `peer`; None is the queue of callees."""
+    """Publish `frame` for this request to the process `peer`; None is the queue of callees.
+
+    `is_repair` says that it goes out again, or as a probe, because something may have been lost.
+    """
 
     peer: str | None
     frame: bytes
+    is_repair: bool = False
 
 
 class Closed(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -358,4 +358,5 @@ class CalleeStream:
         return Send(peer=self.caller, frame=frame)
 
     def _publish_all(self, frames: list[bytes]) -> list[CalleeAction]:
-        return [Send(peer=self.caller, frame=frame) for frame in frames]
+        """Return what repairs a loss: frames that go out again, and probes."""
+        return [Send(peer=self.caller, frame=frame, is_repair=True) for frame in frames]

@@ -201,7 +201,7 @@ class CallerStream:
         """Repair what the bus may have lost while this process was not connected to it."""
         if self._state is _State.FLOWING:
             resent = self._outflow.resend_all() if self._outflow else []
-            return [self._send(self._inflow.demand(now)), *self._send_all(resent)]
+            return [self._send(self._inflow.demand(now)), *self._repair(resent)]
         if self._state is _State.LEAVING and self._cancel is not None:
             return self._send_cancel(now)
         return []
@@ -318,7 +318,7 @@ class CallerStream:
                 self._outflow.acknowledge(content.received_seq, content.limit)
                 return self._send_all(self._outflow.push_from(self._call.body))
             case Nack() if self._outflow is not None:
-                return self._send_all(self._outflow.resend(content.first_missing_seq))
+                return self._repair(self._outflow.resend(content.first_missing_seq))
             case _:
                 return []
 
@@ -336,7 +336,7 @@ class CallerStream:
         actions = self._tell(now)
         if self._outflow is not None:
             has_more = self._outflow.offset < len(self._call.body)
-            actions += self._send_all(self._outflow.tick(now, has_more=has_more))
+            actions += self._repair(self._outflow.tick(now, has_more=has_more))
         return actions
 
     # Leaving
@@ -395,3 +395,6 @@ class CallerStream:
 
     def _send_all(self, frames: list[bytes]) -> list[CallerAction]:
         return [Send(peer=self._callee, frame=frame) for frame in frames]
+
+    def _repair(self, frames: list[bytes]) -> list[CallerAction]:
+        return [Send(peer=self._callee, frame=frame, is_repair=True) for frame in frames]

@@ -41,7 +41,7 @@ async def test_two_replicas_share_the_calls(ledger: Ledger, nats_url: str) -> No
             return ended.charged_nano_usd
 
         charged = await asyncio.gather(*(one() for _ in range(300)))
-        shares = [await _metric(app, "relay_billing_commands") for app in (first, second)]
+        shares = [await _metric(app, "relay_billing_batch_seconds_count") for app in (first, second)]
 
         assert sum(charged) == 300 * 200
         assert min(shares) > 0

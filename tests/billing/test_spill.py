@@ -89,7 +89,7 @@ async def test_both_witnesses_may_spill_a_claim_that_was_settled_already(
                 assert await settle(bus, each) is None
 
     async with replica(ledger, nats) as app:
-        await until_metric(app, "done", 4)
+        await until_metric(app, "done_total", 4)
 
     assert await ledger.count("usage") == 1
     await assert_charged(ledger, account_id, times=1)
@@ -108,12 +108,12 @@ async def test_claims_wait_in_the_spill_while_postgresql_is_away(
         await until_metric(app, "ready", 1)
         proxy.refuse()
         assert set(await asyncio.gather(*(settle(bus, completed(each)) for each in asked))) == {None}
-        await until_metric(app, "postponed", 1)
+        await until_metric(app, "postponed_total", 1)
         assert await ledger.count("usage") == 0
 
         await proxy.listen()
         await until_ended(ledger, asked)
-        await until_metric(app, "done", 30)
+        await until_metric(app, "done_total", 30)
 
     await assert_charged(ledger, account_id, times=30)
 
@@ -129,7 +129,7 @@ async def test_a_claim_on_a_hold_that_has_expired_is_taken_late(
     assert await ledger.balance(account_id) == (START_NANO_USD, 0)
 
     async with replica(ledger, nats) as app:
-        await until_metric(app, "done", 1)
+        await until_metric(app, "done_total", 1)
 
     assert await ledger.state(UUID(asked.request_id)) == "EXPIRED"
     await assert_charged(ledger, account_id, times=1)
@@ -150,8 +150,8 @@ async def test_what_billing_refuses_is_dropped_and_said(
 
     async with replica(ledger, nats) as app:
         await until_ended(ledger, [asked])
-        await until_metric(app, "refused", 6)
-        await until_metric(app, "done", 1)
+        await until_metric(app, "refused_total", 6)
+        await until_metric(app, "done_total", 1)
 
     refused = [vars(record) for record in caplog.records if "claim was refused" in record.getMessage()]
     assert {(each["request_id"], each["reason"]) for each in refused} == {
@@ -199,7 +199,7 @@ async def test_an_old_copy_of_the_spill_changes_nothing(
     nats.start()
 
     async with replica(ledger, nats) as app:
-        await until_metric(app, "done", 10)
+        await until_metric(app, "done_total", 10)
 
     await assert_charged(ledger, account_id, times=10)
 

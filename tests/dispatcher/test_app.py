@@ -39,16 +39,16 @@ async def test_a_running_dispatcher_says_what_it_does(around: World, settings: D
     """It is ready, and counts attempts by how they ended, each once."""
     async with replica(settings) as app:
         assert await missing(app) == []
-        await around.channel(await around.simulator("status=500"), priority=1)
-        await around.channel(await around.simulator("reply=hi"))
+        await around.channel(await around.simulator("status=500"), "first", priority=1)
+        await around.channel(await around.simulator("reply=hi"), "second")
         await around.ask()
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://x") as client:
             page = (await client.get("/metrics")).text
 
     counted = {line for line in page.splitlines() if line.startswith("relay_dispatcher_attempts_total")}
     assert counted == {
-        'relay_dispatcher_attempts_total{result="failed"} 1.0',
-        'relay_dispatcher_attempts_total{result="completed"} 1.0',
+        'relay_dispatcher_attempts_total{channel="first",result="failed"} 1.0',
+        'relay_dispatcher_attempts_total{channel="second",result="completed"} 1.0',
     }
 
 

@@ -164,12 +164,16 @@ class RunningStack:
 
     async def metrics(self, service: str) -> dict[int, dict[str, float]]:
         """Return the metrics of each replica by process id and name, labels summed up. Not for edges: they share a port."""
+        return {pid: metrics_in(page) for pid, page in (await self.pages(service)).items()}
+
+    async def pages(self, service: str) -> dict[int, str]:
+        """Return the page of metrics of each replica by process id. Not for two edges: they share a port."""
         async with httpx.AsyncClient() as client:
             answers = {
                 pid: await client.get(f"http://{HOST}:{listening_port(pid)}/metrics")
                 for pid in self.pids(service)
             }
-        return {pid: metrics_in(answer.text) for pid, answer in answers.items()}
+        return {pid: answer.text for pid, answer in answers.items()}
 
     def memory_bytes(self) -> dict[str, int]:
         """Return the resident memory of each replica and of the bus, by service and process id. The simulator is not Relay."""

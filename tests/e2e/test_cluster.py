@@ -62,7 +62,7 @@ async def test_all_replicas_serve_the_same_load(cluster: RunningStack, cluster_o
 
     await cluster_operator.settled(tenant, asked)
     assert len(leases) == 2  # an edge holds under a lease of its own
-    for service, metric in zip(services, ("attempts_total", "commands"), strict=True):
+    for service, metric in zip(services, ("attempts_total", "commands_total"), strict=True):
         after = await cluster.metrics(service)
         name = f"relay_{service}_{metric}"
         assert len(after) == 2

@@ -148,10 +148,10 @@ class Edge:
             return await client.post("/v1/chat/completions", content=body)
 
     async def metric(self, name: str) -> float:
-        """Return one figure of the edge."""
+        """Return one figure of the edge, 0 while it has no series."""
         async with self.client() as client:
             page = (await client.get("/metrics")).text
-        return next(float(line.split()[-1]) for line in page.splitlines() if line.startswith(name))
+        return next((float(line.split()[-1]) for line in page.splitlines() if line.startswith(name)), 0.0)
 
 
 @asynccontextmanager

@@ -188,7 +188,9 @@ async def test_requests_are_counted_by_route_and_status(
 
     counted = {line for line in page.splitlines() if line.startswith("relay_edge_requests_total{")}
     assert counted == {
-        'relay_edge_requests_total{route="chat",status="200"} 1.0',
-        'relay_edge_requests_total{route="chat",status="401"} 1.0',
-        'relay_edge_requests_total{route="chat",status="503"} 1.0',
+        'relay_edge_requests_total{code="",outcome="complete",route="chat",status="200"} 1.0',
+        'relay_edge_requests_total{code="missing_api_key",outcome="refused",route="chat",status="401"} 1.0',
+        'relay_edge_requests_total{code="no_channel_available",outcome="refused",route="chat",status="503"} 1.0',
+        'relay_edge_requests_total{code="internal_error",outcome="refused",route="chat",status="500"} 0.0',
+        'relay_edge_requests_total{code="overloaded",outcome="refused",route="chat",status="503"} 0.0',
     }

@@ -72,7 +72,7 @@ class Gauges:
             postgres_connections=counts["connections"],
             upstream_connections=sum(way.connections for way in self._upstreams),
             outbox=counts["outbox"],
-            spilled=int(sum(page.get("relay_billing_spill_done", 0) for page in pages)),
+            spilled=int(sum(page.get("relay_billing_spill_done_total", 0) for page in pages)),
             lag_seconds=max((page.get("relay_loop_lag_seconds", 0.0) for page in pages), default=0.0),
         )
         self._looks.append(look)

@@ -32,7 +32,7 @@ async def spilled(stage: Stage) -> None:
 async def done_claims(stage: Stage) -> float:
     """Return how many claims both billings have taken from the spill since they started."""
     counts = [await billing.metrics() for billing in stage.cluster.billings]
-    return sum(count["relay_billing_spill_done"] for count in counts)
+    return sum(count["relay_billing_spill_done_total"] for count in counts)
 
 
 async def test_t14_claims_wait_on_disk_while_their_witnesses_live(stage: Stage) -> None:

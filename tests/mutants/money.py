@@ -314,9 +314,9 @@ BILLING = (
     ),
     _mutant(
         "event forgotten before it is told", "I22: every event is told at least once", "services/billing/outbox.py",
-        "            if events:\n                for event",
+        "            if events:\n                rows",
         "            if events:\n                await store.outbox_published(connection, [event.id for event in events])\n"
-        "                for event",
+        "                rows",
         "tests/billing/test_outbox.py::test_a_bus_that_is_away_is_waited_for",
     ),
 )  # fmt: skip

@@ -89,8 +89,8 @@ MUTANTS = (
     ),
     _mutant(
         "no demand after a reconnect", "resend: a gap that closes within 5 s is invisible", CALLER,
-        "            return [self._send(self._inflow.demand(now)), *self._send_all(resent)]",
-        "            return self._send_all(resent)",
+        "            return [self._send(self._inflow.demand(now)), *self._repair(resent)]",
+        "            return self._repair(resent)",
         IN_CALLER + "TestFlowing::test_a_reconnect_repairs_both_directions",
     ),
     _mutant(

@@ -1,5 +1,6 @@
 """Log lines: each one JSON object on one line, whatever it is told."""
 
+import asyncio
 import json
 import logging
 import sys
@@ -7,7 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from shared.log import JsonFormatter, configure
+from shared.errors import InvalidRequest, NotFound
+from shared.log import JsonFormatter, configure, lines_by_level, log_loop_error
 
 
 def line(message: str, *arguments: object, **extra: object) -> dict[str, object]:
@@ -82,6 +84,80 @@ def test_an_exception_is_a_member() -> None:
     assert "Traceback" in event["exception"]
 
 
+def caught(error: BaseException, cause: BaseException | None = None) -> str:
+    """Return how an exception is logged."""
+    try:
+        raise error from cause
+    except BaseException:  # noqa: BLE001 - any of them
+        record = logging.getLogger().makeRecord("x", logging.ERROR, __file__, 1, "x", (), sys.exc_info())
+    return str(json.loads(JsonFormatter("edge").format(record))["exception"])
+
+
+class RowRefused(Exception):
+    """As asyncpg raises it: a code, words, and a detail that quotes the row."""
+
+    sqlstate = "23514"
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}\nDETAIL:  Failing row contains (secret)."
+
+
+class ValueRefused(RowRefused):
+    """One whose words quote a value."""
+
+    sqlstate = "22P02"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (KeyError("secret"), "KeyError"),
+        (ValueError("invalid literal: 'secret'"), "ValueError"),
+        (UnicodeEncodeError("utf-8", "secret \ud800", 7, 8, "surrogates not allowed"), "UnicodeEncodeError"),
+        (json.JSONDecodeError("Expecting value", "secret", 0), "JSONDecodeError"),
+        (
+            ConnectionRefusedError(111, "Connect call failed ('secret', 443)"),
+            "ConnectionRefusedError: ECONNREFUSED",
+        ),
+        (RowRefused("violates a check"), "RowRefused: 23514 violates a check"),
+        (ValueRefused('invalid input: "secret"'), "ValueRefused: 22P02"),
+        (NotFound("unknown_url", method="GET", path="/secret"), "NotFound: unknown_url"),
+        (
+            InvalidRequest("secret", wording="upstream_rejected", status=400),
+            "InvalidRequest: upstream_rejected",
+        ),
+        (AssertionError("the head is too long"), "AssertionError: the head is too long"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_an_exception_quotes_no_data(error: BaseException, words: str) -> None:
+    """What it is and where it came from is told; its message only if that is made of code. The same holds for its causes."""
+    assert caught(error).splitlines()[-1] == words
+    chained = caught(RuntimeError("secret"), error)
+    assert words in chained
+    assert chained.splitlines()[-1] == "RuntimeError"
+    quoted = "\n".join(
+        line for line in chained.splitlines() if not line.startswith("    ")
+    )  # but for lines of code
+    assert "secret" not in quoted
+
+
+async def test_what_the_loop_could_not_hand_to_anybody_quotes_no_data(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A task that failed unseen is told by its type alone."""
+    log_loop_error(
+        asyncio.get_running_loop(),
+        {"message": "Task exception was never retrieved", "exception": KeyError("secret")},
+    )
+
+    (record,) = caplog.records
+    text = JsonFormatter("edge").format(record)
+    assert "never retrieved" in text
+    assert "KeyError" in text
+    assert "secret" not in text
+
+
 def test_configured_logging_writes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     """From the level upwards, each event once."""
     root = logging.getLogger()
@@ -92,6 +168,8 @@ def test_configured_logging_writes_to_standard_error(capsys: pytest.CaptureFixtu
         logging.getLogger("a").info("quiet")
         logging.getLogger("a").warning("loud")
     finally:
+        counted = lines_by_level()
         root.handlers[:], root.level = before[0], before[1]
     (event,) = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
+    assert counted == {("debug",): 0, ("info",): 0, ("warning",): 1, ("error",): 0, ("critical",): 0}
     assert (event["service"], event["message"]) == ("billing", "loud")
