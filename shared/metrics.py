@@ -8,7 +8,9 @@ Labels take few, known values: never a key, an account, an id or a text from out
 `Bounded`.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 
 import msgspec
 from prometheus_client import (
@@ -16,15 +18,15 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 PREFIX = "relay_"
@@ -83,10 +85,11 @@ class Metrics:
         """Return a new gauge `relay_<name>`."""
         return Gauge(self._note(name, "gauge", labels, help_text), help_text, labels, registry=self.registry)
 
-    def seconds(self, name: str, help_text: str, *labels: str) -> Histogram:
+    def seconds(self, name: str, help_text: str, *labels: str) -> "Timings":
         """Return a new histogram `relay_<name>` with buckets from a millisecond to ten minutes."""
-        full = self._note(name, "histogram", labels, help_text)
-        return Histogram(full, help_text, labels, registry=self.registry, buckets=SECONDS)
+        timings = Timings(self._note(name, "histogram", labels, help_text), help_text, labels)
+        self.registry.register(timings)
+        return timings
 
     def total(self, name: str, help_text: str, read: Callable[[], float]) -> None:
         """Make a counter `relay_<name>` of what `read` returns when the page is made."""
@@ -114,6 +117,52 @@ class Metrics:
         assert (kind == "counter") == full.endswith("_total"), f"{full} is a {kind}"
         self.families[full] = Family(full, kind, labels, meaning)
         return full
+
+
+class Seconds:
+    """One series of a histogram: how many took how long, and how long all took together."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(SECONDS) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Add one."""
+        self.counts[bisect_left(SECONDS, seconds)] += 1
+        self.total += seconds
+
+
+class Timings(Collector):
+    """A histogram whose series are plain numbers: the client library's own takes two locks for each observation."""
+
+    def __init__(self, name: str, help_text: str, labels: tuple[str, ...]) -> None:
+        self._name = name
+        self._help_text = help_text
+        self._labels = labels
+        self._series: dict[tuple[str, ...], Seconds] = {} if labels else {(): Seconds()}
+
+    def labels(self, *values: str) -> Seconds:
+        """Return the series of these label values."""
+        assert len(values) == len(self._labels)
+        series = self._series.get(values)
+        if series is None:
+            series = self._series[values] = Seconds()
+        return series
+
+    def observe(self, seconds: float) -> None:
+        """Add one to the series without labels."""
+        self.labels().observe(seconds)
+
+    def collect(self) -> Iterable[HistogramMetricFamily]:
+        """Return the histogram as it is now."""
+        family = HistogramMetricFamily(self._name, self._help_text, labels=self._labels)
+        bounds = [*map(floatToGoString, SECONDS), "+Inf"]
+        for values, series in self._series.items():
+            buckets = list(zip(bounds, accumulate(series.counts), strict=True))
+            family.add_metric(values, buckets, series.total)
+        return [family]
 
 
 class _Read(Collector):
