@@ -38,9 +38,13 @@ format: $(VENV)/.dev  ## Format the code
 bench: $(VENV)/.dev  ## Measure speed, latency, cost and memory on this machine
 	@$(BIN)/python -m bench
 
-locks: $(VENV)/.dev  ## Resolve the locked dependencies anew (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml --extra local --group build -o locks/run.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml --extra local --group build --group dev -o locks/dev.txt
+LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+locks:  ## Resolve the locked dependencies anew (needs uv)
+	$(LOCK) pyproject.toml --extra local --group build --group dev -o locks/dev.txt
+	$(LOCK) pyproject.toml --extra local --group build -c locks/dev.txt -o locks/run.txt
+	$(LOCK) pyproject.toml -c locks/dev.txt -o locks/image.txt
+	$(LOCK) --group build -c locks/dev.txt -o locks/build.txt
 
 clean:  ## Remove the virtual environment and caches; the data in .relay stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

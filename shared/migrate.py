@@ -49,6 +49,13 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """The names of files that a schema lacks, and the numbers of those that it has and this release does not know."""
+
+    missing: tuple[str, ...]
+    beyond: tuple[int, ...]
+
+
 def load_migrations(folder: Traversable | Path) -> list[Migration]:
     """Return the SQL files of `folder` in order; other files are passed over.
 
@@ -81,6 +88,24 @@ async def migrate(connection: Connection, *, schema: str, folder: Traversable | 
         await _create_schema(connection, schema)
     while await _apply_next(connection, schema, migrations):
         pass
+
+
+async def difference(connection: Connection, *, schema: str, folder: Traversable | Path) -> Difference:
+    """Return what of `folder` the schema lacks, and what it has beyond it. Needs no more than the rights of the service.
+
+    Raises: MigrationRefused when a file was changed after it was applied; asyncpg.PostgresError when there is no schema.
+    """
+    migrations = load_migrations(folder)
+    query = await connection.fetchval(
+        "SELECT format('SELECT number, sha256 FROM %I.migration', $1::text)", schema
+    )
+    applied: dict[int, str] = dict(await connection.fetch(query))
+    _check_unchanged(schema, migrations, applied)
+    known = {migration.number for migration in migrations}
+    return Difference(
+        missing=tuple(migration.name for migration in migrations if migration.number not in applied),
+        beyond=tuple(sorted(number for number in applied if number not in known)),
+    )
 
 
 def _read(file: Traversable | Path) -> Migration:
@@ -118,6 +143,12 @@ async def _create_schema(connection: Connection, schema: str) -> None:
             " applied_at timestamptz NOT NULL DEFAULT now())",
             schema,
         )
+    # So that a service, and whoever waits for a migration with its login, can tell which version this is.
+    role = f"relay_{schema}"
+    if not await connection.fetchval(
+        "SELECT has_table_privilege($1, format('%I.migration', $2::text), 'SELECT')", role, schema
+    ):
+        await _execute(connection, "GRANT SELECT ON %I.migration TO %I", schema, role)
 
 
 async def _apply_next(connection: Connection, schema: str, migrations: list[Migration]) -> bool:

@@ -57,7 +57,7 @@ def create_app(settings: BillingSettings, bus: Bus) -> Starlette:
             handlers = Handlers(bus, pool, lanes, settings, committed=publisher.wake)
             await handlers.serve()
             await AccountHandlers(bus, pool, settings).serve()
-            spill = Spill(bus, handlers, metrics)
+            spill = Spill(bus, handlers, metrics, replicas=settings.nats_replicas)
             auditor = Auditor(settings, leads=lambda: publisher.is_leading, metrics=metrics)
             for work in (spill.run(), Watch(pool, spill, metrics).run(), auditor.run()):
                 life.run_beside(stack, work)

@@ -1,7 +1,7 @@
 """What billing is told."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -37,6 +37,10 @@ class BillingSettings(Settings, frozen=True, kw_only=True):
             le=10_000_000,
         ),
     ] = 2048
+    nats_replicas: Annotated[
+        Literal[1, 3, 5],
+        Meta(description="Copies of what waits on JetStream's disks: 1, or 3 or 5 on a cluster of NATS"),
+    ] = 1
     lease_seconds: Annotated[
         int, Meta(description="Seconds after which a silent edge loses its lease and its holds expire", ge=10)
     ] = 60

@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 class Spill:
     """Works off the spill while `run` runs; without JetStream it says so once and goes on looking."""
 
-    def __init__(self, bus: Bus, handlers: Handlers, metrics: Metrics) -> None:
+    def __init__(self, bus: Bus, handlers: Handlers, metrics: Metrics, *, replicas: int = 1) -> None:
         self._handlers = handlers
-        self._worker = worker = Worker(bus.control, billing.SPILL, self._apply)
+        self._worker = worker = Worker(bus.control, billing.SPILL, self._apply, replicas=replicas)
         metrics.gauge(
             "billing_spill_ready", "Whether this process can work off the spill: 1 or 0"
         ).set_function(lambda: worker.is_ready)

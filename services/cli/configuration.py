@@ -6,6 +6,7 @@ import click
 
 from services.auth.settings import AuthSettings
 from services.billing.settings import BillingSettings
+from services.cli.deployment import DeploymentSettings
 from services.devstack.settings import StackSettings
 from services.dispatcher.settings import DispatcherSettings
 from services.edge.settings import EdgeSettings
@@ -18,6 +19,7 @@ KINDS: dict[str, type[Settings]] = {
     "billing": BillingSettings,
     "dispatcher": DispatcherSettings,
     "stack": StackSettings,
+    "deployment": DeploymentSettings,
 }
 TITLES = {
     "edge": "The edge",
@@ -25,6 +27,7 @@ TITLES = {
     "billing": "Billing",
     "dispatcher": "The dispatcher",
     "stack": "The local stack: relay up",
+    "deployment": "Deploying: relay migrate, relay reseal, relay doctor",
 }
 OPENAI_API_KEY = Documented(
     variable="OPENAI_API_KEY",
@@ -40,7 +43,9 @@ HEADER = """\
 
 @click.command()
 @click.option(
-    "--service", type=click.Choice(list(KINDS)), help="Only what this service, or the local stack, reads."
+    "--service",
+    type=click.Choice(list(KINDS)),
+    help="Only what this service, the local stack or a deployment reads.",
 )
 def settings(service: str | None) -> None:
     """Print every setting, as a .env file."""
@@ -48,15 +53,31 @@ def settings(service: str | None) -> None:
 
 
 @click.command("nats-config")
-def nats_configuration() -> None:
-    """Print the configuration of a NATS server.
+@click.option("--cluster", is_flag=True, help="For each server of a cluster, instead of for one alone.")
+@click.option(
+    "--second-users", is_flag=True, help="Add edge_2, auth_2 and so on, to change passwords while both are good."
+)  # fmt: skip
+def nats_configuration(cluster: bool, second_users: bool) -> None:
+    """Print the configuration of NATS.
 
     Each service has a user with the least rights. Passwords come from the server's environment:
-    RELAY_NATS_PASSWORD_EDGE, RELAY_NATS_PASSWORD_AUTH, and so on.
+    RELAY_NATS_PASSWORD_EDGE, RELAY_NATS_PASSWORD_AUTH, and so on; those of second users from RELAY_NATS_PASSWORD_EDGE_2 and so on.
+    A server of a cluster has its name in RELAY_NATS_SERVER_NAME, the password among servers in RELAY_NATS_PASSWORD_ROUTE, and
+    in RELAY_NATS_ROUTES the list of all: ["nats-route://route:PASSWORD@HOST:6222", …].
     """
-    from shared.contracts.nats_config import nats_config
+    click.echo(nats_text(cluster=cluster, second_users=second_users), nl=False)
 
-    click.echo(nats_config({party: f"$RELAY_NATS_PASSWORD_{party.upper()}" for party in PARTIES}), nl=False)
+
+def nats_text(*, cluster: bool = False, second_users: bool = False) -> str:
+    """Return the configuration of a deployment's NATS, with every password a variable of the server's environment."""
+    from shared.contracts.nats_config import ROUTE, SECOND, nats_config
+
+    passwords = {party: f"$RELAY_NATS_PASSWORD_{party.upper()}" for party in (*PARTIES, ROUTE)}
+    return nats_config(
+        passwords,
+        second_passwords={party: passwords[party] + SECOND for party in PARTIES} if second_users else None,
+        routes=("$RELAY_NATS_ROUTES",) if cluster else (),
+    )
 
 
 def environment_text(service: str | None = None) -> str:

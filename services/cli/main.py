@@ -11,22 +11,29 @@ from services.cli import (
     configuration,
     credit,
     database,
+    health,
     key,
     limit,
     price,
     price_import,
     process,
     receipt,
+    reseal,
+    secrets,
     usage,
     user,
 )
+from services.cli.doctor import command as doctor
 
 OPERATING = (
     user.user, account.account, key.key, limit.limit, limit.group, credit.credit, code.code, channel.channel, price.price,
     price.model, usage.usage, receipt.receipt, receipt.request, database.audit,
 )  # fmt: skip
 RUNNING = (process.up, process.edge, process.auth, process.billing, process.dispatcher, process.simulate)
-DEPLOYING = (database.migrate, configuration.settings, configuration.nats_configuration)
+DEPLOYING = (
+    secrets.secrets, configuration.nats_configuration, configuration.settings, database.migrate,
+    reseal.reseal, doctor.doctor, health.health,
+)  # fmt: skip
 
 
 price.price.add_command(price_import.import_prices)

@@ -10,11 +10,13 @@ from shared.settings import load
 def edge() -> None:
     """Run the edge: it serves HTTP, and asks the others."""
     from services.edge.app import create_app
+    from services.edge.connection import connections_for
     from services.edge.settings import EdgeSettings
     from shared.service import run
 
     with expected_errors():
-        run("edge", create_app, load(EdgeSettings))
+        settings = load(EdgeSettings)
+        run("edge", create_app, settings, http=connections_for(settings))
 
 
 @click.command()

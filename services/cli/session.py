@@ -83,7 +83,7 @@ def database_url() -> str:
     url = settings.database_url.reveal()
     if url:
         return url
-    local = _local_stack(settings)
+    local = local_stack(settings)
     if local is None:
         raise click.ClickException(
             "No database is named. Set RELAY_DATABASE_URL, or start Relay here with `relay up`."
@@ -91,23 +91,9 @@ def database_url() -> str:
     return local.database_url
 
 
-def _access() -> Settings:
-    """Return how to reach the bus: by the environment, or else as the local stack has noted it."""
-    settings = load(StackSettings)
-    if settings.nats_url:
-        return settings
-    local = _local_stack(settings)
-    if local is None or not _is_listening(local.nats_url):
-        raise click.ClickException(
-            "Relay does not run here. Start it with `relay up`, or set RELAY_NATS_URL."
-        )
-    return Settings(
-        nats_url=local.nats_url, nats_user=local.nats_user, nats_password=Secret(local.nats_password)
-    )
-
-
-def _local_stack(settings: StackSettings) -> "StackFile | None":
+def local_stack(settings: StackSettings | None = None) -> StackFile | None:
     """Return what a stack in this data directory has noted when it last started, None when there never was one."""
+    settings = settings or load(StackSettings)
     path = Path(settings.data_dir) / STACK_FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=StackFile)
@@ -115,6 +101,21 @@ def _local_stack(settings: StackSettings) -> "StackFile | None":
         return None
     except msgspec.MsgspecError as error:
         raise click.ClickException(f"{path} cannot be understood. Start `relay up` again.") from error
+
+
+def _access() -> Settings:
+    """Return how to reach the bus: by the environment, or else as the local stack has noted it."""
+    settings = load(StackSettings)
+    if settings.nats_url:
+        return settings
+    local = local_stack(settings)
+    if local is None or not _is_listening(local.nats_url):
+        raise click.ClickException(
+            "Relay does not run here. Start it with `relay up`, or set RELAY_NATS_URL."
+        )
+    return Settings(
+        nats_url=local.nats_url, nats_user=local.nats_user, nats_password=Secret(local.nats_password)
+    )
 
 
 def _is_listening(urls: str) -> bool:

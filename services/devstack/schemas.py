@@ -1,13 +1,20 @@
 """The schemas of the database, and their migrations in order."""
 
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 import asyncpg
 
+from services.devstack.secrets import SCHEMAS
 from shared.db import AWAY, away
 from shared.migrate import migrate
 
-SCHEMAS = ("auth", "billing", "dispatcher")
+__all__ = ["SCHEMAS", "folder_of", "migrate_all"]
+
+
+def folder_of(schema: str) -> Traversable:
+    """Return where the migrations of `schema` stand."""
+    return files(f"services.{schema}") / "migrations"
 
 
 async def migrate_all(url: str) -> None:
@@ -21,6 +28,6 @@ async def migrate_all(url: str) -> None:
         raise away() from error
     try:
         for schema in SCHEMAS:
-            await migrate(connection, schema=schema, folder=files(f"services.{schema}") / "migrations")
+            await migrate(connection, schema=schema, folder=folder_of(schema))
     finally:
         await connection.close()

@@ -10,7 +10,7 @@ from shared.contracts.call import PARTIES
 from shared.ids import base62
 
 FILE = "secrets.json"
-DATABASE_ROLES = ("auth", "billing", "dispatcher")
+SCHEMAS = ("auth", "billing", "dispatcher")  # one for each service that has a database
 
 
 class StackSecrets(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +21,11 @@ class StackSecrets(msgspec.Struct, frozen=True, kw_only=True):
     key_pepper: str
     master_key: str
     code_pepper: str = ""
+
+
+def login_of(schema: str) -> str:
+    """Return the name of the login with which the service of `schema` connects to PostgreSQL."""
+    return f"{schema}_service"
 
 
 def load_or_make(data_dir: Path) -> StackSecrets:
@@ -36,7 +41,7 @@ def load_or_make(data_dir: Path) -> StackSecrets:
         return made
     made = StackSecrets(
         nats_passwords={party: base62(32) for party in PARTIES},
-        database_passwords={role: base62(32) for role in DATABASE_ROLES},
+        database_passwords={role: base62(32) for role in SCHEMAS},
         key_pepper=secrets.token_hex(32),
         master_key=secrets.token_hex(32),
         code_pepper=secrets.token_hex(32),

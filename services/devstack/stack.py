@@ -21,11 +21,12 @@ from rich.console import Console
 from services.devstack import demo
 from services.devstack.children import Child
 from services.devstack.errors import ServerNotStarted
+from services.devstack.logins import make_logins
 from services.devstack.nats import EmbeddedNats
 from services.devstack.postgres import EmbeddedPostgres
 from services.devstack.process import HOST, write_private
 from services.devstack.schemas import SCHEMAS, migrate_all
-from services.devstack.secrets import StackSecrets, load_or_make
+from services.devstack.secrets import StackSecrets, load_or_make, login_of
 from services.devstack.settings import STACK_FILE, StackFile, StackSettings
 from shared.bus import Bus
 from shared.contracts.call import OPERATOR
@@ -156,7 +157,7 @@ async def _start_servers(
     except Unavailable as error:
         raise ServerNotStarted("PostgreSQL does not answer at the address in RELAY_DATABASE_URL.") from error
     if not settings.database_url.reveal():
-        await _make_logins(admin_url, secrets)
+        await make_logins(admin_url, secrets.database_passwords)
     nats_url, has_users = settings.nats_url, False
     if nats_url:
         await _look_for_nats(settings)
@@ -199,22 +200,7 @@ async def _make_database(url: str) -> str:
 
 def _login_url(admin_url: str, schema: str, secrets: StackSecrets) -> str:
     address = admin_url.rpartition("@")[2]
-    return f"postgresql://{schema}_service:{secrets.database_passwords[schema]}@{address}"
-
-
-async def _make_logins(url: str, secrets: StackSecrets) -> None:
-    """Make a login for each service that is a member of its schema's role and of nothing else."""
-    connection = await asyncpg.connect(url)
-    try:
-        for schema in SCHEMAS:
-            login, password = f"{schema}_service", secrets.database_passwords[schema]
-            if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", login):
-                # Both are our own letters and digits: there is nothing to quote.
-                await connection.execute(
-                    f"CREATE ROLE {login} LOGIN PASSWORD '{password}' IN ROLE relay_{schema}"
-                )
-    finally:
-        await connection.close()
+    return f"postgresql://{login_of(schema)}:{secrets.database_passwords[schema]}@{address}"
 
 
 def _children(

@@ -13,8 +13,8 @@ from services.dispatcher.failover import Failover
 from services.dispatcher.handlers import Handlers
 from services.dispatcher.health import Health
 from services.dispatcher.keys import Keys
+from services.dispatcher.master_key import sealer
 from services.dispatcher.probing import Prober
-from services.dispatcher.sealing import Sealer
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.transport import AiohttpTransport
 from services.dispatcher.upstream import Upstream
@@ -27,7 +27,7 @@ from shared.service import Life, build
 
 def create_app(settings: DispatcherSettings, bus: Bus) -> Starlette:
     """Return the dispatcher as an application: it answers streams, and serves `dispatch.*` and `channel.*`."""
-    sealer = Sealer({"k1": settings.sealing_key()}, "k1")
+    sealing = sealer(settings.master_key, settings.master_key_previous)
     networks = settings.networks()
     known: list[Channels] = []
 
@@ -48,7 +48,7 @@ def create_app(settings: DispatcherSettings, bus: Bus) -> Starlette:
             )
             stack.push_async_callback(transport.aclose)
             health = Health()
-            channels = Channels(pool, sealer, health, reread_seconds=settings.channels_reread_seconds)
+            channels = Channels(pool, sealing, health, reread_seconds=settings.channels_reread_seconds)
             known[:] = [channels]
             await channels.read()
             life.run_beside(stack, channels.run())
@@ -67,7 +67,7 @@ def create_app(settings: DispatcherSettings, bus: Bus) -> Starlette:
             )
             _measure(metrics, callees, channels)
             await bus.listen(dispatcher.CHANNEL_CHANGED, channels.on_changed)
-            await Handlers(bus, pool, sealer, channels).serve()
+            await Handlers(bus, pool, sealing, channels).serve()
             await bus.serve(dispatcher.TEST_CHANNEL, prober.on_demand)
             await callees.start()
             yield {}

@@ -71,6 +71,8 @@ class Prober:
         ]
         if not steps:
             raise NotFound("not_found", what="key")
+        async with transaction(self._pool) as connection:
+            await store.note_tests(connection, [step.credential.id for step in steps])
         results = await asyncio.gather(*(self.test(step, model) for step in steps))
         return dispatcher.ChannelTested(name=route.name, model=model, results=tuple(results))
 

@@ -21,6 +21,10 @@ class DispatcherSettings(Settings, frozen=True, kw_only=True):
     master_key: Annotated[
         Secret, Meta(description="Key that seals upstream credentials: 64 hexadecimal digits (32 bytes)")
     ]
+    master_key_previous: Annotated[
+        Secret,
+        Meta(description="Master key before this one, until `relay reseal` has been run; empty for none"),
+    ] = Secret("")
     upstream_private_networks: Annotated[
         tuple[str, ...],
         Meta(
@@ -80,15 +84,3 @@ class DispatcherSettings(Settings, frozen=True, kw_only=True):
             return tuple(ipaddress.ip_network(text) for text in self.upstream_private_networks if text)
         except ValueError as error:
             raise SettingsError(f"RELAY_UPSTREAM_PRIVATE_NETWORKS is not usable: {error}.") from error
-
-    def sealing_key(self) -> bytes:
-        """Return the key that seals credentials, 32 bytes. Raises: SettingsError."""
-        try:
-            key = bytes.fromhex(self.master_key.reveal())
-        except ValueError:
-            key = b""
-        if len(key) != 32 or len(set(key)) < 8:
-            raise SettingsError(
-                "RELAY_MASTER_KEY is not usable: it must be 64 random hexadecimal digits (32 bytes)."
-            )
-        return key

@@ -94,6 +94,26 @@ async def update_channel(connection: Connection, info: ChannelInfo) -> None:
     )
 
 
+async def replace_sealed(connection: Connection, key: KeyRow, after: bytes) -> bool:
+    """Seal a key anew; False when it is no longer the one that was read.
+
+    What the release before reads of it, the channel's own column, follows.
+    """
+    status = await connection.execute(
+        "UPDATE dispatcher.credential SET sealed = $3 WHERE id = $1::uuid AND sealed = $2",
+        key.id,
+        key.sealed,
+        after,
+    )
+    await connection.execute(
+        "UPDATE dispatcher.channel SET sealed_credential = $3 WHERE id = $1::uuid AND sealed_credential = $2",
+        key.channel_id,
+        key.sealed,
+        after,
+    )
+    return bool(status == "UPDATE 1")
+
+
 async def delete_channel(connection: Connection, name: str) -> bool:
     """Remove a channel and its keys; False when there is none of this name."""
     return bool(
@@ -158,6 +178,13 @@ async def forgive_key(connection: Connection, key_id: str, version: int) -> bool
         version,
     )
     return bool(status == "UPDATE 1")
+
+
+async def note_tests(connection: Connection, key_ids: list[str]) -> None:
+    """Note that these keys are tested now."""
+    await connection.execute(
+        "UPDATE dispatcher.credential SET tested_at = now() WHERE id = ANY($1::uuid[])", key_ids
+    )
 
 
 async def claim_tests(

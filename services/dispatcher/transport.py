@@ -38,6 +38,7 @@ from services.dispatcher.addresses import AddressPolicy, GuardedResolver
 
 MAX_HEADER_BYTES = 16 * 1024  # for one header; aiohttp bounds their number
 MAX_INFLATED_PIECE_BYTES = 64 * 1024
+MOST_CODINGS = 2  # a proxy that compresses what came compressed
 READ_BUFFER_BYTES = 32 * 1024  # aiohttp reads on up to twice this from an upstream that nobody reads
 UNACKNOWLEDGED_SECONDS = 30  # a host that takes no bytes for so long is lost
 
@@ -274,14 +275,16 @@ def _look_at(closed: "asyncio.Future[None]") -> None:
 
 
 class _Inflater:
-    """Undoes gzip, with any number of members, and both forms of deflate, a bounded piece at a time."""
+    """Undoes gzip, with any number of members, and both forms of deflate, a bounded piece at a time; then what is `inside`."""
 
-    def __init__(self) -> None:
+    def __init__(self, inside: "_Inflater | None" = None) -> None:
+        self._inside = inside
         self._stream: zlib._Decompress | None = None
 
     @property
     def is_complete(self) -> bool:
-        return self._stream is None or self._stream.eof
+        is_own_complete = self._stream is None or self._stream.eof
+        return is_own_complete and (self._inside is None or self._inside.is_complete)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Give the pieces that `data` holds. Raises: httpx.RemoteProtocolError when it is not valid."""
@@ -296,7 +299,7 @@ class _Inflater:
             data = self._stream.unconsumed_tail or self._stream.unused_data
             is_full = len(piece) == MAX_INFLATED_PIECE_BYTES and not self._stream.eof
             if piece:
-                yield piece
+                yield from (piece,) if self._inside is None else self._inside.feed(piece)
 
 
 def _window(data: bytes) -> int:
@@ -367,13 +370,17 @@ def _headers(request: httpx.Request) -> list[tuple[str, str]]:
 
 def _response(answer: aiohttp.ClientResponse, request: httpx.Request) -> httpx.Response:
     headers = list(answer.raw_headers)
-    encoding = answer.headers.get("content-encoding", "identity").strip().lower()
+    named = answer.headers.getall("content-encoding", [])
+    codings = [
+        word for each in ",".join(named).split(",") if (word := each.strip().lower()) not in ("identity", "")
+    ]
     inflater = None
-    if encoding in ("gzip", "x-gzip", "deflate"):
-        inflater = _Inflater()
+    if codings and len(codings) <= MOST_CODINGS and not set(codings) - {"gzip", "x-gzip", "deflate"}:
+        for _ in codings:
+            inflater = _Inflater(inflater)
         inflated = (b"content-encoding", b"content-length")
         headers = [(name, value) for name, value in headers if name.lower() not in inflated]
-    elif encoding not in ("identity", ""):
+    elif codings:
         answer.close()
         raise httpx.RemoteProtocolError("the body of the answer has an encoding that was not asked for")
     return httpx.Response(answer.status, headers=headers, stream=_Body(answer, inflater), request=request)

@@ -3,8 +3,8 @@
 from shared.bus.bus import Bus
 from shared.bus.callees import Attempt, Callees
 from shared.bus.callers import Answer, Callers, Idle
-from shared.bus.link import MESSAGE_BYTES_MAX, Link, Message
-from shared.bus.work import Worker
+from shared.bus.link import MESSAGE_BYTES_MAX, Link, Message, Server
+from shared.bus.work import QueueState, Worker, look
 
 __all__ = [
     "MESSAGE_BYTES_MAX",
@@ -16,5 +16,8 @@ __all__ = [
     "Idle",
     "Link",
     "Message",
+    "QueueState",
+    "Server",
     "Worker",
+    "look",
 ]

@@ -52,6 +52,15 @@ class Message(msgspec.Struct, frozen=True):
     trace: str = ""
 
 
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """The server at the other end, as it has introduced itself; `connect_urls` are the addresses of its whole cluster."""
+
+    version: str = ""
+    jetstream: bool = False
+    cluster: str = ""
+    connect_urls: tuple[str, ...] = ()
+
+
 class Link:
     """One connection of a party. Enter it to connect; leaving it closes it."""
 
@@ -86,16 +95,25 @@ class Link:
         """Bytes that were published and wait for the socket."""
         return int(self._client.pending_data_size)
 
-    async def open(self) -> None:
-        """Connect and listen on the inbox. Raises: Unavailable when no server lets us in; it may then be called again."""
+    @property
+    def server(self) -> Server:
+        """Which server we are connected to; an empty answer before the first connection."""
+        return msgspec.convert(self._client._server_info, Server)
+
+    async def open(self, *, is_probe: bool = False) -> None:
+        """Connect and listen on the inbox. Raises: Unavailable when no server lets us in; it may then be called again.
+
+        A probe asks once, and does not connect again when the connection is lost.
+        """
         self._client = CoalescingClient()
         try:
             async with asyncio.timeout(OPEN_SECONDS):
-                await self._connect()
+                await self._connect(allow_reconnect=not is_probe)
         except TimeoutError as error:
             await self._client.close()
             raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS") from error
         except (nats_errors.Error, OSError) as error:
+            await self._client.close()
             raise Unavailable("service_unavailable", retry_after_seconds=2, part="NATS") from error
         self._is_open = True
         await self.subscribe(self._inbox + ".*", self._on_reply)
@@ -228,7 +246,7 @@ class Link:
             timer.cancel()
             del self._waiting[inbox]
 
-    async def _connect(self) -> None:
+    async def _connect(self, *, allow_reconnect: bool) -> None:
         await self._client.connect(
             servers=self._servers,
             name=self._name,
@@ -241,7 +259,7 @@ class Link:
             max_outstanding_pings=2,
             pending_size=_PENDING_BYTES,
             flush_timeout=FLUSH_SECONDS,
-            allow_reconnect=True,
+            allow_reconnect=allow_reconnect,
             error_cb=self._on_error,
             closed_cb=self._on_closed,
             reconnected_cb=self._on_reconnected,

@@ -34,6 +34,7 @@ LATER_SECONDS = 5.0  # until a message comes again whose handler found something
 ACK_SECONDS = 60
 BATCH_MAX = 64
 UNDONE_MAX = 256  # messages that all replicas together are busy with, or have put off
+STREAM_MISSING = 10059  # JetStream's error for a name that no stream has
 STREAM_EXISTS = 10058  # JetStream's error for a stream of that name with other settings
 PART = "JetStream"
 
@@ -50,7 +51,7 @@ class _Stream(msgspec.Struct, frozen=True, kw_only=True):
     retention: str = "workqueue"
     storage: str = "file"
     discard: str = "new"
-    num_replicas: int = 1
+    num_replicas: int
 
 
 class _Consumer(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +85,32 @@ class _Answer(msgspec.Struct, frozen=True):
     num_ack_pending: int = 0
 
 
+class _InfoState(msgspec.Struct, frozen=True):
+    messages: int = 0
+
+
+class _InfoConfig(msgspec.Struct, frozen=True):
+    num_replicas: int = 1
+
+
+class _Follower(msgspec.Struct, frozen=True):
+    current: bool = False
+    offline: bool = False
+
+
+class _Cluster(msgspec.Struct, frozen=True):
+    replicas: tuple[_Follower, ...] = ()
+
+
+class _Info(msgspec.Struct, frozen=True):
+    """JetStream's answer to STREAM.INFO: what we read of it."""
+
+    error: _Problem | None = None
+    state: _InfoState = _InfoState()
+    config: _InfoConfig = _InfoConfig()
+    cluster: _Cluster | None = None
+
+
 async def store(link: Link, queue: WorkQueue[M], payload: bytes) -> None:
     """Return when the message is on JetStream's disk; what is stored twice within two minutes is kept once.
 
@@ -95,15 +122,52 @@ async def store(link: Link, queue: WorkQueue[M], payload: bytes) -> None:
         raise _away() from LookupError(problem.description)
 
 
+class QueueState(msgspec.Struct, frozen=True, kw_only=True):
+    """A work queue as JetStream has it: messages that wait, copies that were asked for, and copies that are up to date now."""
+
+    messages: int
+    replicas: int
+    current: int
+
+
+async def look(link: Link, queue: WorkQueue[M]) -> QueueState | None:
+    """Return the state of `queue`, None when there is none. For its watchers.
+
+    Raises: Unavailable when JetStream does not answer.
+    """
+    answer = await link.request(queue.info_subject, b"", timeout_seconds=API_SECONDS, part=PART)
+    if answer.is_unanswered:
+        raise _away() from LookupError("nobody answers; NATS needs JetStream, see `relay nats-config`")
+    try:
+        info = msgspec.json.decode(answer.payload, type=_Info)
+    except msgspec.MsgspecError as error:
+        raise _away() from error
+    if info.error is not None and info.error.err_code == STREAM_MISSING:
+        return None
+    if info.error is not None:
+        raise _away() from LookupError(info.error.description)
+    followers = info.cluster.replicas if info.cluster is not None else ()
+    current = sum(follower.current and not follower.offline for follower in followers)
+    return QueueState(messages=info.state.messages, replicas=info.config.num_replicas, current=1 + current)
+
+
 class Worker(Generic[M]):
     """Does the messages of a queue beside the other replicas, BATCH_MAX at a time; `run` goes on until it is cancelled.
 
     `handle` returns when a message is done for good. When it raises Unavailable the message comes again, as often as it takes;
-    after any other error it is dropped, as is one that cannot be read.
+    after any other error it is dropped, as is one that cannot be read. A queue that it makes has `replicas` copies.
     """
 
-    def __init__(self, link: Link, queue: WorkQueue[M], handle: Callable[[M], Awaitable[object]]) -> None:
+    def __init__(
+        self,
+        link: Link,
+        queue: WorkQueue[M],
+        handle: Callable[[M], Awaitable[object]],
+        *,
+        replicas: int = 1,
+    ) -> None:
         self._link = link
+        self._replicas = replicas
         self._queue = queue
         self._handle = handle
         self._decoder = msgspec.msgpack.Decoder(queue.message)
@@ -139,7 +203,7 @@ class Worker(Generic[M]):
 
     async def waiting(self) -> int:
         """Return how many messages are not done, by whichever replica. Raises: Unavailable when JetStream does not say so."""
-        answer = await _ask(self._link, self._queue.info_subject, b"")
+        answer = await _ask(self._link, self._queue.count_subject, b"")
         if answer.error is not None:
             raise _away() from LookupError(answer.error.description)
         return answer.num_pending + answer.num_ack_pending
@@ -155,7 +219,12 @@ class Worker(Generic[M]):
 
     async def _make(self) -> None:
         queue = self._queue
-        stream = _Stream(name=queue.stream, subjects=(queue.subject,), max_bytes=queue.bytes_max)
+        stream = _Stream(
+            name=queue.stream,
+            subjects=(queue.subject,),
+            max_bytes=queue.bytes_max,
+            num_replicas=self._replicas,
+        )
         problem = (await _ask(self._link, queue.stream_subject, _encode(stream))).error
         if problem is not None and problem.err_code != STREAM_EXISTS:
             raise _away() from LookupError(problem.description)

@@ -376,6 +376,7 @@ SPILL = WorkQueue(
     Spilled,
     owner=BILLING,
     senders=(DISPATCHER, EDGE),
+    watchers=(OPERATOR,),
     stream="RELAY_SPILL",
     bytes_max=256 * 1024 * 1024,  # some half a million claims
 )

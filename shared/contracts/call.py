@@ -118,7 +118,7 @@ class WorkQueue(Generic[M]):
     """Messages from `senders` on `subject`, kept in JetStream's stream `stream` until one replica of `owner` is done with each.
 
     At most `bytes_max` bytes wait; what comes beyond them is not taken. The owner's rights name this stream and its one consumer
-    alone: no other party can read, remove or change what waits.
+    alone: no other party can read, remove or change what waits. `watchers` may ask how much that is and how many copies it has.
     """
 
     def __init__(
@@ -130,26 +130,30 @@ class WorkQueue(Generic[M]):
         senders: tuple[str, ...],
         stream: str,
         bytes_max: int,
+        watchers: tuple[str, ...] = (),
     ) -> None:
         self.subject = subject
         self.message = message
         self.owner = owner
         self.senders = senders
+        self.watchers = watchers
         self.stream = stream
         self.bytes_max = bytes_max
         self.stream_subject = f"$JS.API.STREAM.CREATE.{stream}"
+        self.info_subject = f"$JS.API.STREAM.INFO.{stream}"
         self.consumer_subject = f"$JS.API.CONSUMER.CREATE.{stream}.{owner}"
         self.next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{owner}"
-        self.info_subject = f"$JS.API.CONSUMER.INFO.{stream}.{owner}"
+        self.count_subject = f"$JS.API.CONSUMER.INFO.{stream}.{owner}"
 
     def publishes(self, party: str) -> set[str]:
-        """Return what this contract lets `party` publish: messages, or the owner's requests and words to JetStream."""
+        """Return what this contract lets `party` publish: messages, questions, or the owner's requests and words to JetStream."""
         sent = {self.subject} if party in self.senders else set()
+        sent |= {self.info_subject} if party in self.watchers else set()
         if party != self.owner:
             return sent
         # A message is acknowledged on the first of these; the second is the form that names domain and account as well (ADR-15).
         acknowledged = {f"$JS.ACK.{self.stream}.{self.owner}.>", f"$JS.ACK.*.*.{self.stream}.{self.owner}.>"}
-        asked = {self.stream_subject, self.consumer_subject, self.next_subject, self.info_subject}
+        asked = {self.stream_subject, self.consumer_subject, self.next_subject, self.count_subject}
         return sent | acknowledged | asked
 
     def subscribes(self, party: str) -> set[str]:

@@ -37,10 +37,18 @@ NOWHERE = {
 class Relay:
     """The command line of a running Relay: `environment` says where it runs, `passwords` are those of the bus."""
 
-    def __init__(self, nats_url: str, database_url: str, passwords: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        nats_url: str,
+        database_url: str,
+        passwords: Mapping[str, str],
+        logins: Mapping[str, str] | None = None,
+    ) -> None:
         self.nats_url = nats_url
         self.database_url = database_url
         self.passwords = passwords
+        self.logins = logins or {}
+        self.key_pepper, self.master_key = secrets.token_hex(32), secrets.token_hex(32)
         self.environment = self.variables_of(OPERATOR)
 
     def run(self, *arguments: str, given: str | bytes | None = None, **variables: str) -> Result:
@@ -69,12 +77,12 @@ class Relay:
         return result.stderr.strip().splitlines()[-1].removeprefix("Error: ")
 
     def variables_of(self, party: str) -> dict[str, str]:
-        """Return how `party` reaches the bus and the database."""
+        """Return how `party` reaches the bus and the database, with its own login if it has one."""
         return {
             "RELAY_NATS_URL": self.nats_url,
             "RELAY_NATS_USER": party,
             "RELAY_NATS_PASSWORD": self.passwords[party],
-            "RELAY_DATABASE_URL": self.database_url,
+            "RELAY_DATABASE_URL": self.logins.get(party, self.database_url),
         }
 
 
@@ -100,13 +108,13 @@ def running(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     asyncio.run(migrate_all(database_url))
     with EmbeddedNats(tmp_path_factory.mktemp("nats"), nats_config(passwords)) as nats:
         made = Relay(nats.url, database_url, passwords)
-        with _Services(made):
+        with Services(made):
             yield made
     asyncio.run(_execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
-class _Services:
-    """Services that run in a thread of their own; entering waits until they have started, and raises why they have not."""
+class Services:
+    """Auth, billing and the dispatcher in a thread of their own; entering waits until they have started, or raises why not."""
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
@@ -140,7 +148,8 @@ class _Services:
 
     def _apps(self) -> Iterator[Starlette]:
         auth, billing, dispatcher = (self._relay.variables_of(party) for party in (AUTH, BILLING, DISPATCHER))
-        auth["RELAY_KEY_PEPPER"] = dispatcher["RELAY_MASTER_KEY"] = secrets.token_hex(32)
+        auth["RELAY_KEY_PEPPER"] = self._relay.key_pepper
+        dispatcher["RELAY_MASTER_KEY"] = self._relay.master_key
         billing["RELAY_CODE_PEPPER"] = secrets.token_hex(32)
         billing_settings = load(BillingSettings, billing)
         yield billing_app(billing_settings, Bus(billing_settings, party=BILLING))

@@ -7,7 +7,10 @@ import pytest
 
 from services.cli.configuration import KINDS, environment_text
 from services.devstack.nats import EmbeddedNats
-from shared.contracts.call import PARTIES
+from shared.bus import Link
+from shared.contracts.call import EDGE, PARTIES
+from shared.contracts.nats_config import nats_config
+from shared.errors import Unavailable
 from shared.settings import document
 from tests.cli.conftest import run
 
@@ -58,3 +61,32 @@ def test_the_bus_starts_with_the_printed_configuration(tmp_path: Path) -> None:
         text = text.replace(f"$RELAY_NATS_PASSWORD_{party.upper()}", f'"{party}"')
     with EmbeddedNats(tmp_path, text) as server:
         assert server.is_running
+
+
+def test_both_users_of_a_party_have_its_rights(tmp_path: Path) -> None:
+    """So that passwords can be changed while the old ones are good."""
+    text = run("nats-config", "--second-users", environment={}).stdout
+
+    rights = dict(re.findall(r"user: (\w+)\n.*\n(.*\n.*\n.*)\n", text))
+    for party in PARTIES:
+        assert f"password: $RELAY_NATS_PASSWORD_{party.upper()}_2\n" in text
+        assert rights[party] == rights[f"{party}_2"]
+    assert len(set(rights.values())) == len(PARTIES)
+
+
+async def test_both_passwords_of_a_party_are_good_at_the_same_time(tmp_path: Path) -> None:
+    """Each for its own user."""
+    first, second = ({party: f"{word}-{party}" for party in PARTIES} for word in ("first", "second"))
+    with EmbeddedNats(tmp_path, nats_config(first, second_passwords=second)) as server:
+        for user, password, is_good in (
+            ("edge", "first-edge", True),
+            ("edge_2", "second-edge", True),
+            ("edge_2", "first-edge", False),
+        ):
+            link = Link((server.url,), party=EDGE, user=user, password=password, name="test")
+            if is_good:
+                await link.open(is_probe=True)
+                await link.close()
+                continue
+            with pytest.raises(Unavailable):
+                await link.open(is_probe=True)

@@ -11,7 +11,8 @@ from services.cli.database import Audited, Migrated
 from services.devstack.schemas import SCHEMAS, migrate_all
 from shared.ids import uuid7
 from tests.cli.conftest import run
-from tests.cli.subprocesses import relay_process
+from tests.cli.subprocesses import DEADLINE_SECONDS, relay_process, started
+from tests.devstack.test_logins import url_of
 
 
 async def test_a_broken_ledger_is_told_and_ends_with_1(database_url: str) -> None:
@@ -46,6 +47,43 @@ async def test_many_may_migrate_at_once(database_url: str) -> None:
     assert (for_people.status, for_people.errors, as_json.errors) == (0, "", "")
     assert for_people.output == "The schemas are up to date: auth, billing, dispatcher.\n"
     assert msgspec.json.decode(as_json.output, type=Migrated).schemas == SCHEMAS
+
+
+async def test_the_logins_get_the_passwords_that_are_given(database_url: str) -> None:
+    """In the same run, and no others."""
+    ended = await relay_process(
+        "migrate", RELAY_DATABASE_URL=database_url, RELAY_DATABASE_PASSWORD_BILLING="p4ss"
+    )
+    assert (ended.status, ended.errors) == (0, "")
+
+    login = url_of(database_url, "billing", "p4ss")
+    waited = await relay_process("migrate", "--wait", "0", "--schema", "billing", RELAY_DATABASE_URL=login)
+    assert (waited.status, waited.output) == (0, "The schemas are up to date: billing.\n")
+
+
+async def test_who_waits_goes_on_when_somebody_has_migrated(database_url: str) -> None:
+    """A service's new pod, before and after the job."""
+    async with started("migrate", "--wait", "60", RELAY_DATABASE_URL=database_url) as waiting:
+        await asyncio.sleep(1)
+        assert waiting.returncode is None
+        await migrate_all(database_url)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await waiting.communicate()
+    assert waiting.returncode == 0
+
+
+async def test_who_has_waited_in_vain_says_what_is_missing(database_url: str) -> None:
+    """A schema, or a file of it."""
+    nothing = await relay_process("migrate", "--wait", "0", RELAY_DATABASE_URL=database_url)
+    assert nothing.status == 1
+    assert nothing.errors.startswith("Error: The database has not been migrated: ")
+
+    await migrate_all(database_url)
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("DELETE FROM billing.migration WHERE number = 6")
+    await connection.close()
+    behind = await relay_process("migrate", "--wait", "0", RELAY_DATABASE_URL=database_url)
+    assert behind.errors == "Error: The database has not been migrated: billing lacks 0006_idempotency.sql.\n"
 
 
 async def test_a_changed_migration_is_refused_in_words(database_url: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli.conftest import Relay, run
 from tests.cli.subprocesses import DEADLINE_SECONDS, relay_process, started
+from tests.nats_cluster import free_ports
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,25 @@ async def test_a_service_runs_until_it_is_told_to_stop(
         await process.communicate()
 
     assert process.returncode == 0
+
+
+async def test_the_edge_refuses_ambiguous_requests(running: Relay) -> None:
+    """With the listener of its own, which `relay edge` sets up as `python -m services.edge` does."""
+    port = free_ports(1)[0]
+    variables = running.variables_of("edge") | {"RELAY_PORT": str(port)}
+    twofold = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n"
+
+    async with asyncio.timeout(DEADLINE_SECONDS), started("edge", **variables) as process:
+        while not await _is_ready(port):
+            assert process.returncode is None
+            await asyncio.sleep(0.05)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(twofold)
+        answer = await reader.read()
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"invalid_http"' in answer
 
 
 @pytest.mark.parametrize("service", ["auth", "billing", "dispatcher"])

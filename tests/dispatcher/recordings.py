@@ -36,6 +36,11 @@ def bodies() -> list[Path]:
     return [path for path in _files("*.json") if _is_chat(json.loads(path.read_bytes()))]
 
 
+def recorded(path: Path) -> bytes:
+    """Return a recording as it stands in its file."""
+    return path.read_bytes()
+
+
 def name_of(path: Path) -> str:
     """Return a name for a test of one recording."""
     return "-".join(path.relative_to(FOLDER).parts) if path.is_relative_to(FOLDER) else path.name

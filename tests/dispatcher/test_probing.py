@@ -206,6 +206,8 @@ async def test_a_test_says_what_is_wrong(world: World) -> None:
         ("default", "failed", 500), ("second", "failed", 500),
     ]  # fmt: skip
     assert [each.key for each in one.results] == ["second"]
+    (channel,) = (await world.operator.call(dispatcher.LIST_CHANNELS, Empty())).items
+    assert all(key.tested_unix is not None for key in channel.keys)
     assert (one.model, upstream.journal[-1].model) == ("n", "other")
     for fields, error in (
         ({"name": "x"}, NotFound),

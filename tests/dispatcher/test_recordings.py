@@ -14,6 +14,7 @@ from tests.dispatcher.recordings import (
     bodies,
     needs_recordings,
     parametrized,
+    recorded,
     said_in_message,
     said_in_stream,
     streams,
@@ -49,7 +50,7 @@ def _accumulated(documents: list[Any]) -> ChatCompletion:
 @pytest.mark.parametrize("include_usage", [True, False])
 def test_a_recorded_stream_says_the_same_to_the_sdk(path: Path, include_usage: bool) -> None:
     """Text, thoughts, tool calls and usage are the provider's, whatever the chunks of TCP; it ends once, with the usage last."""
-    lines = path.read_bytes().splitlines()
+    lines = recorded(path).splitlines()
     usage, sent = _replayed(lines, include_usage=include_usage, step=10**9)
     for step in (7, 1000):
         assert _replayed(lines, include_usage=include_usage, step=step) == (usage, sent)
@@ -78,7 +79,7 @@ def test_a_recorded_stream_says_the_same_to_the_sdk(path: Path, include_usage: b
 )
 def test_a_recorded_stream_that_is_canonical_goes_on_byte_for_byte(path: Path) -> None:
     """All of what OpenAI, Alibaba and DeepSeek sent, but for Azure's frame of a filter and a usage beside the finish."""
-    lines = path.read_bytes().splitlines()
+    lines = recorded(path).splitlines()
     _, sent = _replayed(lines, include_usage=True, step=10**9)
 
     odd = [
@@ -95,7 +96,7 @@ def test_a_recorded_stream_that_is_canonical_goes_on_byte_for_byte(path: Path) -
 @parametrized(streams())
 def test_a_recorded_stream_that_was_rewritten_is_canonical(path: Path) -> None:
     """Sent through a second relay, nothing of it changes any more."""
-    lines = path.read_bytes().splitlines()
+    lines = recorded(path).splitlines()
     _, sent = _replayed(lines, include_usage=True, step=10**9)
 
     _, again = inspected(sent, DONE, include_usage=True)
@@ -107,7 +108,7 @@ def test_a_recorded_stream_that_was_rewritten_is_canonical(path: Path) -> None:
 @parametrized(bodies())
 def test_a_recorded_answer_says_the_same_to_the_sdk(path: Path) -> None:
     """It is one by the SDK's types, with the usage that is charged, and is rewritten only where it was not canonical."""
-    body = path.read_bytes()
+    body = recorded(path)
     result = plain(body.decode())
 
     assert result.error is None

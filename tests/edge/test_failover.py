@@ -139,9 +139,6 @@ def _seen(claim: billing.Settle | billing.Void) -> list[tuple[str, str, bool]]:
     return [(attempt.channel, attempt.result, attempt.may_be_billed) for attempt in claim.attempts]
 
 
-# Before the first output
-
-
 @pytest.mark.parametrize(("fault", "is_stream"), cases(is_with_another=True))
 async def test_before_the_first_output_another_channel_answers_in_its_own_bytes(
     around: Around, providers: World, edge: Edge, fault: Fault, is_stream: bool
@@ -243,9 +240,6 @@ async def test_a_client_that_leaves_in_the_opening_pays_for_its_prompt(
     await until(lambda: upstream.journal[0].is_closed_early)
 
 
-# After the first output
-
-
 @pytest.mark.parametrize("fault", AFTER_OUTPUT, ids=lambda fault: fault.directive)
 async def test_after_the_first_output_the_break_is_visible_and_free(
     around: Around, providers: World, edge: Edge, fault: Break
@@ -309,9 +303,6 @@ async def test_an_empty_answer_that_says_so_is_an_answer(
     assert not good.journal
 
 
-# The request is at fault
-
-
 @pytest.mark.parametrize("is_stream", [True, False])
 @pytest.mark.parametrize("status", [400, 413, 422])
 async def test_what_the_client_did_wrong_is_told_as_such_and_asked_of_nobody_else(
@@ -331,9 +322,6 @@ async def test_what_the_client_did_wrong_is_told_as_such_and_asked_of_nobody_els
     assert isinstance(claim, billing.Void)
     assert _seen(claim) == [("broken", "invalid_request", False)]
     assert (len(broken.journal), len(good.journal)) == (6, 0)
-
-
-# The limits over all attempts
 
 
 async def test_three_channels_are_asked_and_no_more(around: Around, providers: World, edge: Edge) -> None:

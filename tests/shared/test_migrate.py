@@ -10,7 +10,7 @@ import pytest
 
 from shared.db import Connection
 from shared.ids import base62
-from shared.migrate import MigrationRefused, load_migrations, migrate
+from shared.migrate import Difference, MigrationRefused, difference, load_migrations, migrate
 
 Connect = Callable[[], Awaitable[Connection]]
 
@@ -142,6 +142,23 @@ async def test_newer_database_is_left_alone(connect: Connect, folder: Path) -> N
     (folder / "0002_two_items.sql").unlink()
     await migrate(connection, schema="shop", folder=folder)
     assert await applied(connection) == [1, 2]
+
+
+async def test_the_service_itself_sees_what_is_missing_and_what_is_beyond(
+    connect: Connect, folder: Path
+) -> None:
+    """With no more than its own rights, also in a database of a release that did not give them."""
+    connection = await connect()
+    await migrate(connection, schema="shop", folder=folder)
+    await connection.execute("REVOKE SELECT ON shop.migration FROM relay_shop")
+    await migrate(connection, schema="shop", folder=folder)
+    await connection.execute("INSERT INTO shop.migration VALUES (7, '0007_later.sql', 'x')")
+    (folder / "0003_third.sql").write_text("SELECT 1")
+    await connection.execute("SET ROLE relay_shop")
+
+    found = await difference(connection, schema="shop", folder=folder)
+
+    assert found == Difference(missing=("0003_third.sql",), beyond=(7,))
 
 
 async def test_statement_does_not_wait_long_for_a_lock(connect: Connect, folder: Path) -> None:

@@ -295,6 +295,7 @@ def may_publish(party: str) -> set[str]:
             case WorkQueue():
                 allowed |= {subject_of(each)} if party in each.senders else set()
                 allowed |= words_of(each) if party == each.owner else set()
+                allowed |= {f"$JS.API.STREAM.INFO.{each.stream}"} if party in each.watchers else set()
     return allowed
 
 
