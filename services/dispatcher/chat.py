@@ -289,6 +289,8 @@ def inspect_plain(status: int, content_type: str, body: bytes, origin: Origin | 
     error = _error_in_document(body, members)
     if error is not None or members is None:
         return PlainResult(error=error or UpstreamError(kind="invalid"))
+    if bytes(members.get("choices", b"")) == b"[]":
+        return PlainResult(error=UpstreamError(kind="empty"))
     try:
         sent, choices, usage = rewrite_plain(body, members, origin or ORIGIN, is_changed=is_mended)
     except (NotAChoice, TooManyCalls):

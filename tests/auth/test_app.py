@@ -76,7 +76,7 @@ async def test_a_service_acts_with_the_rights_of_its_role_alone(auth_url: str) -
             "TRUNCATE auth.api_key",
             "SELECT setval('auth.version', 1)",
             "CREATE TABLE auth.mine (id int)",
-            "SELECT name FROM auth.migration",
+            "DELETE FROM auth.migration",
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(statement)

@@ -156,7 +156,7 @@ def test_a_plain_answer_may_lack_usage_and_output() -> None:
         ("application/json", b'{"choices":[', "invalid"),
         ("application/json", b"[]", "invalid"),
         ("application/json", b'{"code":"x","message":"sk-live-9f8e7d6c"}', "failed"),
-        ("application/json", b'{"choices":[]}', "invalid"),
+        ("application/json", b'{"choices":[]}', "empty"),
         ("application/json", b'{"choices":[{"index":0}]}', "invalid"),
         ("application/json", b'{"x":' + b"[" * 100_000, "invalid"),
     ],
