@@ -9,14 +9,11 @@ from shared.settings import load
 @click.command()
 def edge() -> None:
     """Run the edge: it serves HTTP, and asks the others."""
-    from services.edge.app import create_app
-    from services.edge.connection import connections_for
+    from services.edge.serving import serve
     from services.edge.settings import EdgeSettings
-    from shared.service import run
 
     with expected_errors():
-        settings = load(EdgeSettings)
-        run("edge", create_app, settings, http=connections_for(settings))
+        serve(load(EdgeSettings))
 
 
 @click.command()

@@ -21,6 +21,7 @@ from shared.contracts.nats_config import ROUTE, SECOND
 from shared.settings import document, load
 from tests.deploy.rendering import BASE, DEPLOY, PRODUCTION, Document, merged, read, render
 from tests.deploy.workloads import SERVICES, Pod, bytes_of, environment_of, find, pods, settings_of
+from tests.observability.document import documented_of
 
 VERSIONS = ("1.30", "1.33", "1.37")  # of Kubernetes; the first is the oldest that docs/operations.md allows
 OUTSIDE = {"HTTPRoute", "Cluster"}  # kinds of custom resources, whose schemas this package does not have
@@ -223,8 +224,7 @@ def test_autoscalers_ask_for_metrics_that_exist(documents: list[Document]) -> No
     for name in ("edge", "dispatcher"):
         spec = find(documents, "HorizontalPodAutoscaler", name)["spec"]
         (streams,) = [each["pods"] for each in spec["metrics"] if each["type"] == "Pods"]
-        gauge = streams["metric"]["name"].removeprefix("relay_")
-        assert f'metrics.gauge("{gauge}"' in (ROOT / f"services/{name}/app.py").read_text()
+        assert documented_of(name)[streams["metric"]["name"]].kind == "gauge"
         streams_max = next(f.default for f in msgspec.structs.fields(KINDS[name]) if f.name == "streams_max")
         assert int(streams["target"]["averageValue"]) <= streams_max / 2
     for name in SERVICES:
