@@ -2,7 +2,8 @@
 
 Nearly every event of a stream continues a choice, or ends one, so only that is a type. A member that makes an event something
 else, such as a role, a usage, an error or a name that only some providers use, may only be null here: the one decode that an
-event needs anyway then finds every quirk, at no cost for an event without one.
+event needs anyway then finds every quirk, at no cost for an event without one. Two quirks of every other provider are mended in the
+bytes (`mend`): a moment that moves on, and thoughts under the name `reasoning`.
 """
 
 import json
@@ -45,7 +46,7 @@ class Delta(msgspec.Struct, gc=False):
     function_call: None = None
     audio: None = None
     images: None = None
-    reasoning: None = None
+    reasoning: str | None = None
     reasoning_details: None = None
     thinking: None = None
 
@@ -91,6 +92,28 @@ class Continuation(msgspec.Struct, gc=False):
     error: None = None
     base_resp: _MiniMax | None = None
     x_groq: _Groq | None = None
+
+
+def mend(data: bytes, chunk: Continuation, created: int) -> bytes | None:
+    """Return `data`, which is `chunk`, with the moment `created` and its thoughts in `reasoning_content` too; None if it cannot be.
+
+    `data` itself, if nothing is to mend. Inside a string the quotes of a name would be escaped, so one that stands in `data` once
+    is the name of the member that was read.
+    """
+    if chunk.created != created:
+        moved = data.replace(b'"created":%d' % chunk.created, b'"created":%d' % created)
+        if moved == data or data.count(b'"created"') != 1:
+            return None
+        data = moved
+    for choice in chunk.choices:
+        delta = choice.delta
+        if delta.reasoning and not delta.reasoning_content:
+            if data.count(b'"reasoning":') != 1 or b'"reasoning_content"' in data:
+                return None
+            delta.reasoning_content = delta.reasoning
+            thoughts = b'"reasoning_content":%b,"reasoning":' % msgspec.json.encode(delta.reasoning)
+            data = data.replace(b'"reasoning":', thoughts)
+    return data
 
 
 decode_continuation = msgspec.json.Decoder(Continuation).decode

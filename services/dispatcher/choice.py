@@ -13,9 +13,7 @@ from services.dispatcher.output import flatten, measure
 from services.dispatcher.tool_calls import ToolCalls, complete
 from services.dispatcher.usage import Json
 
-LONGEST_FINISH_REASON = 64
-
-_CUMULATIVE = ("content", "reasoning_content", "refusal")
+_CUMULATIVE = ("content", "reasoning_content", "reasoning", "thinking", "refusal")
 
 Members = dict[str, Json]
 
@@ -90,9 +88,12 @@ class Choice:
             return dict(delta)
         if delta is not None or not (message is None or isinstance(message, dict)):
             raise NotAChoice
-        if message is None or self._has_delta:
+        if message is None:
             return {}
-        return self._beyond(dict(message))
+        if not self._has_delta:
+            return self._beyond(dict(message))
+        calls = message.get("tool_calls")
+        return {"tool_calls": calls} if calls and not self._calls else {}
 
     def _beyond(self, message: Members) -> Members:
         """Return what a message that repeats the whole answer so far says beyond what was sent of it."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from services.dispatcher.canonical import NULL, Continuation, Members, raw, value_of
+from services.dispatcher.canonical import NULL, Continuation, Members, mend, raw, value_of
 from services.dispatcher.choice import Choice, NotAChoice, rewrite_plain_choice
 from services.dispatcher.delivered import DeliveredText
 from services.dispatcher.tool_calls import is_index
@@ -107,8 +107,7 @@ class StreamedAnswer:
     def take(self, chunk: Continuation, data: bytes) -> bytes | None:
         """Return the `data` to send for a chunk that is canonical here, taken note of; None if it must be looked at closely.
 
-        It is `data` itself, but for another moment than that of the first chunk, which many providers have, and for a usage of
-        null, which stays.
+        It is `data` itself unless it was mended. A usage of null stays in it.
         """
         choices, identity = chunk.choices, self._identity
         if len(choices) != 1 or chunk.id != identity.id or chunk.model != identity.model:
@@ -117,10 +116,10 @@ class StreamedAnswer:
         known = self._choices.get(choice.index)
         if known is None or known.number != choice.index:
             return None
-        sent = data
-        if chunk.created != identity.created:
-            sent = data.replace(b'"created":%d' % chunk.created, b'"created":%d' % identity.created)
-            if sent == data or data.count(b'"created"') != 1:
+        sent: bytes | None = data
+        if chunk.created != identity.created or choice.delta.reasoning:
+            sent = mend(data, chunk, identity.created)
+            if sent is None:
                 return None
         if not known.take(choice):
             return None

@@ -17,7 +17,7 @@ from services.dispatcher.canonical import ToolCall
 from services.dispatcher.usage import Json
 
 MOST_CALLS = 1024
-LARGEST_NAMELESS_CHARACTERS = 1_000_000  # of arguments that wait for the name of their call
+LARGEST_NAMELESS_CHARACTERS = 65_536  # of arguments that wait for the name of their call
 NO_ARGUMENTS = "{}"
 
 _TEXT_OF: dict[str, str] = {"function": "arguments", "custom": "input"}

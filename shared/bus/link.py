@@ -86,6 +86,11 @@ class Link:
         return bool(self._client.is_connected)
 
     @property
+    def server(self) -> Server:
+        """Which server we are connected to; an empty answer before the first connection."""
+        return msgspec.convert(self._client._server_info, Server)
+
+    @property
     def traffic(self) -> dict[str, int]:
         """Messages and bytes since the start, as nats-py counts them: `in_msgs`, `out_msgs`, `in_bytes`, `out_bytes`."""
         return self._client.stats
@@ -94,11 +99,6 @@ class Link:
     def pending_bytes(self) -> int:
         """Bytes that were published and wait for the socket."""
         return int(self._client.pending_data_size)
-
-    @property
-    def server(self) -> Server:
-        """Which server we are connected to; an empty answer before the first connection."""
-        return msgspec.convert(self._client._server_info, Server)
 
     async def open(self, *, is_probe: bool = False) -> None:
         """Connect and listen on the inbox. Raises: Unavailable when no server lets us in; it may then be called again.

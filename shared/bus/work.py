@@ -203,7 +203,7 @@ class Worker(Generic[M]):
 
     async def waiting(self) -> int:
         """Return how many messages are not done, by whichever replica. Raises: Unavailable when JetStream does not say so."""
-        answer = await _ask(self._link, self._queue.count_subject, b"")
+        answer = await _ask(self._link, self._queue.consumer_info_subject, b"")
         if answer.error is not None:
             raise _away() from LookupError(answer.error.description)
         return answer.num_pending + answer.num_ack_pending

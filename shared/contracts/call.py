@@ -143,7 +143,7 @@ class WorkQueue(Generic[M]):
         self.info_subject = f"$JS.API.STREAM.INFO.{stream}"
         self.consumer_subject = f"$JS.API.CONSUMER.CREATE.{stream}.{owner}"
         self.next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{owner}"
-        self.count_subject = f"$JS.API.CONSUMER.INFO.{stream}.{owner}"
+        self.consumer_info_subject = f"$JS.API.CONSUMER.INFO.{stream}.{owner}"
 
     def publishes(self, party: str) -> set[str]:
         """Return what this contract lets `party` publish: messages, questions, or the owner's requests and words to JetStream."""
@@ -153,7 +153,7 @@ class WorkQueue(Generic[M]):
             return sent
         # A message is acknowledged on the first of these; the second is the form that names domain and account as well (ADR-15).
         acknowledged = {f"$JS.ACK.{self.stream}.{self.owner}.>", f"$JS.ACK.*.*.{self.stream}.{self.owner}.>"}
-        asked = {self.stream_subject, self.consumer_subject, self.next_subject, self.count_subject}
+        asked = {self.stream_subject, self.consumer_subject, self.next_subject, self.consumer_info_subject}
         return sent | acknowledged | asked
 
     def subscribes(self, party: str) -> set[str]:

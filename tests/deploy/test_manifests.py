@@ -21,7 +21,6 @@ from shared.contracts.nats_config import ROUTE, SECOND
 from shared.settings import document, load
 from tests.deploy.rendering import BASE, DEPLOY, PRODUCTION, Document, merged, read, render
 from tests.deploy.workloads import SERVICES, Pod, bytes_of, environment_of, find, pods, settings_of
-from tests.observability.document import documented_of
 
 VERSIONS = ("1.30", "1.33", "1.37")  # of Kubernetes; the first is the oldest that docs/operations.md allows
 OUTSIDE = {"HTTPRoute", "Cluster"}  # kinds of custom resources, whose schemas this package does not have
@@ -114,7 +113,9 @@ def test_every_variable_is_a_setting_and_none_that_is_required_is_missing(docume
 def test_every_plain_value_is_one_that_its_setting_takes(documents: list[Document]) -> None:
     """Numbers within their bounds, networks that are networks."""
     for name, pod in service_pods(documents).items():
-        secrets = {"RELAY_DATABASE_URL": "x", "RELAY_KEY_PEPPER": "ab" * 32, "RELAY_MASTER_KEY": "ab" * 32}
+        secrets = {
+            f"RELAY_{each}": "ab" * 32 for each in ("KEY_PEPPER", "CODE_PEPPER", "MASTER_KEY", "DATABASE_URL")
+        }
         plain = {key: value for key, value in environment_of(pod.main).items() if not key.endswith("_FILE")}
         load(KINDS[name], secrets | plain)
 
@@ -142,7 +143,7 @@ def test_secrets_come_from_files_that_relay_secrets_makes(documents: list[Docume
 
 def test_each_service_is_given_its_own_secrets_alone(documents: list[Document]) -> None:
     """A dispatcher that is broken into knows nothing of the pepper, an edge nothing of any database."""
-    own = {"edge": set(), "auth": {"key_pepper"}, "billing": set(), "dispatcher": {"master_key"}}
+    own = {"edge": set(), "auth": {"key_pepper"}, "billing": {"code_pepper"}, "dispatcher": {"master_key"}}
     for name, pod in service_pods(documents).items():
         keys = {each["key"] for each in pod.spec["volumes"][0]["secret"]["items"]}
         database = {f"database_url_{name}"} if name in SCHEMAS else set()
@@ -224,7 +225,9 @@ def test_autoscalers_ask_for_metrics_that_exist(documents: list[Document]) -> No
     for name in ("edge", "dispatcher"):
         spec = find(documents, "HorizontalPodAutoscaler", name)["spec"]
         (streams,) = [each["pods"] for each in spec["metrics"] if each["type"] == "Pods"]
-        assert documented_of(name)[streams["metric"]["name"]].kind == "gauge"
+        gauge = streams["metric"]["name"]
+        assert gauge.startswith(f"relay_{name}_")
+        assert f"| `{gauge}` | gauge |" in (ROOT / "docs/metrics.md").read_text()
         streams_max = next(f.default for f in msgspec.structs.fields(KINDS[name]) if f.name == "streams_max")
         assert int(streams["target"]["averageValue"]) <= streams_max / 2
     for name in SERVICES:

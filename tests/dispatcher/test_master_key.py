@@ -27,7 +27,7 @@ def test_what_the_previous_key_has_sealed_opens_until_it_is_sealed_anew() -> Non
         sealer(Secret(NEW), NONE).open(sealed, **ROW)
 
 
-@pytest.mark.parametrize(("current", "previous"), [(OLD, ""), (NEW, OLD)])
+@pytest.mark.parametrize(("current", "previous"), [(OLD, ""), (NEW, OLD)], ids=["the same", "another"])
 def test_what_was_sealed_before_keys_had_names_opens(current: str, previous: str) -> None:
     """With the only key, or with the previous one, which it must have been."""
     sealed = Sealer({FIRST_KEY_ID: bytes.fromhex(OLD)}, FIRST_KEY_ID).seal(b"secret", **ROW)

@@ -1,5 +1,7 @@
 """Quirks of what a model said (Q15–Q19, Q43, Q45, Q48) in a stream, and what a client gets: bytes in, bytes out."""
 
+import json
+
 import pytest
 
 from tests.dispatcher.chunks import (
@@ -10,6 +12,7 @@ from tests.dispatcher.chunks import (
     STOP,
     USAGE,
     begins,
+    calls,
     chunk,
     delta,
     event,
@@ -36,6 +39,17 @@ def test_q15_thoughts_stand_in_reasoning_content_and_where_they_were(came: str) 
     (_, thought, _) = read(relayed(ROLE, delta(came), STOP, DONE))
     (given,) = read(delta(came))
     assert thought["choices"][0]["delta"] == {**given["choices"][0]["delta"], "reasoning_content": "Hm"}
+
+
+@pytest.mark.parametrize("thought", ['"Hé \\" \\u00e9"', '"\\"reasoning\\":"', '"😀"'])
+@pytest.mark.parametrize("extra", ["", ',"x":{"reasoning":1}', ',"x" : 1', ',"reasoning" : null'])
+def test_q15_thoughts_are_copied_as_they_are(thought: str, extra: str) -> None:
+    """Whatever stands in them, and whatever else is called so."""
+    came = delta(f'"reasoning":{thought}')[:-3] + extra.encode() + b"}\n\n"
+    (_, sent, _) = read(relayed(ROLE, came, STOP, DONE))
+    (given,) = read(came)
+    given["choices"][0]["delta"]["reasoning_content"] = json.loads(thought)
+    assert sent == given
 
 
 def test_q15_thoughts_that_stand_in_both_places_go_on_as_they_came() -> None:
@@ -92,6 +106,15 @@ def test_q18_a_last_frame_with_the_whole_message_repeats_no_text() -> None:
     assert end["choices"] == [{"index": 0, "delta": {}, "finish_reason": "stop"}]
     assert [usage] == read(LAST_USAGE)
     assert inspector.usage is not None
+
+
+def test_q18_calls_that_only_the_last_frame_has_are_not_lost() -> None:
+    """Text that was streamed is left out of it, calls that were not are kept."""
+    message = f'{{"role":"assistant","content":"Hi","tool_calls":[{begins(0, "f", "{}")}]}}'
+    frame = chunk(f'[{{"index":0,"message":{message},"finish_reason":"tool_calls"}}]')
+    *_, last = read(relayed(ROLE, HI, frame, DONE))
+    assert last["choices"][0]["finish_reason"] == "tool_calls"
+    assert last["choices"][0]["delta"] == read(calls(begins(0, "f", "{}")))[0]["choices"][0]["delta"]
 
 
 def test_q18_an_answer_in_one_frame_is_a_stream_of_one_chunk() -> None:

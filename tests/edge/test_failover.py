@@ -130,13 +130,17 @@ def rule_of(claim: billing.Settle) -> str:
     return settle(claim).rule or ""
 
 
-async def _end_of(around: Around, answer: Torn) -> billing.Settle | billing.Void:
+async def end_of(around: Around, answer: Torn) -> billing.Settle | billing.Void:
+    """Return the claim that ended the hold of a request."""
     return await around.billing.end_of(answer.headers["x-request-id"])
 
 
-def _seen(claim: billing.Settle | billing.Void) -> list[tuple[str, str, bool]]:
+def seen(claim: billing.Settle | billing.Void) -> list[tuple[str, str, bool]]:
     """Return what the claim says of the channels that were asked."""
     return [(attempt.channel, attempt.result, attempt.may_be_billed) for attempt in claim.attempts]
+
+
+# Before the first output
 
 
 @pytest.mark.parametrize(("fault", "is_stream"), cases(is_with_another=True))
@@ -151,12 +155,12 @@ async def test_before_the_first_output_another_channel_answers_in_its_own_bytes(
     await providers.channel(broken, "broken", priority=1)
 
     answer = await stream(edge, is_stream=is_stream)
-    claim = await _end_of(around, answer)
+    claim = await end_of(around, answer)
 
     assert (answer.status, answer.data, answer.is_finished) == (200, expected.data, True)
     assert isinstance(claim, billing.Settle)
     assert (rule_of(claim), claim.channel) == ("C1", "good")
-    assert _seen(claim) == [("broken", fault.kind, fault.may_be_billed), ("good", "completed", True)]
+    assert seen(claim) == [("broken", fault.kind, fault.may_be_billed), ("good", "completed", True)]
     asked = [
         entry for entry in broken.journal if "hello" in entry.body
     ]  # the other ones are tests of a doubtful key
@@ -171,7 +175,7 @@ async def test_before_the_first_output_and_alone_it_is_a_true_status_and_free(
     await providers.channel(await providers.simulator(fault.directive), "broken")
 
     answer = await stream(edge, is_stream=is_stream)
-    claim = await _end_of(around, answer)
+    claim = await end_of(around, answer)
 
     assert (answer.status, answer.headers["x-should-retry"]) == (fault.status, fault.retry)
     error = msgspec.json.decode(answer.data, type=dict[str, dict[str, str | None]])["error"]
@@ -179,7 +183,7 @@ async def test_before_the_first_output_and_alone_it_is_a_true_status_and_free(
     assert b"Simulated" not in answer.data
     assert SECRET not in answer.data
     assert isinstance(claim, billing.Void)
-    assert _seen(claim) == [("broken", fault.kind, fault.may_be_billed)]
+    assert seen(claim) == [("broken", fault.kind, fault.may_be_billed)]
 
 
 @pytest.mark.parametrize("is_stream", [True, False])
@@ -194,12 +198,12 @@ async def test_a_connection_that_is_refused_is_the_next_channels_turn(
     await providers.channel(await providers.simulator(GOOD), "good")
 
     answer = await stream(edge, is_stream=is_stream)
-    claim = await _end_of(around, answer)
+    claim = await end_of(around, answer)
 
     assert (alone.status, alone.headers["x-should-retry"]) == (502, "true")
-    assert isinstance(await _end_of(around, alone), billing.Void)
+    assert isinstance(await end_of(around, alone), billing.Void)
     assert answer.status == 200
-    assert _seen(claim) == [("gone", "refused", False), ("good", "completed", True)]
+    assert seen(claim) == [("gone", "refused", False), ("good", "completed", True)]
 
 
 async def test_opening_events_go_out_together_and_byte_for_byte(
@@ -236,8 +240,11 @@ async def test_a_client_that_leaves_in_the_opening_pays_for_its_prompt(
     assert isinstance(claim, billing.Settle)
     assert (rule_of(claim), claim.outcome) == ("C6", "client_gone")
     assert claim.delivered.output_tokens == 0
-    assert _seen(claim) == [("one", "cancelled", True)]
+    assert seen(claim) == [("one", "cancelled", True)]
     await until(lambda: upstream.journal[0].is_closed_early)
+
+
+# After the first output
 
 
 @pytest.mark.parametrize("fault", AFTER_OUTPUT, ids=lambda fault: fault.directive)
@@ -251,7 +258,7 @@ async def test_after_the_first_output_the_break_is_visible_and_free(
     await providers.channel(good, "good")
 
     answer = await stream(edge)
-    claim = await _end_of(around, answer)
+    claim = await end_of(around, answer)
 
     assert answer.status == 200
     text = [
@@ -263,7 +270,7 @@ async def test_after_the_first_output_the_break_is_visible_and_free(
     assert b"Simulated" not in answer.data
     assert isinstance(claim, billing.Settle)
     assert rule_of(claim) == "C7"
-    assert _seen(claim) == [("broken", fault.kind, True)]
+    assert seen(claim) == [("broken", fault.kind, True)]
     assert not good.journal
 
 
@@ -277,7 +284,7 @@ async def test_an_answer_that_has_finished_is_whole_without_its_last_word(
     )
 
     answer = await stream(edge)
-    claim = await _end_of(around, answer)
+    claim = await end_of(around, answer)
 
     assert answer.is_whole
     assert isinstance(claim, billing.Settle)
@@ -294,13 +301,16 @@ async def test_an_empty_answer_that_says_so_is_an_answer(
     await providers.channel(good, "good")
 
     answer = await stream(edge, is_stream=is_stream)
-    claim = await _end_of(around, answer)
+    claim = await end_of(around, answer)
 
     assert (answer.status, answer.is_finished) == (200, True)
     assert b'"finish_reason":"' in answer.data
     assert isinstance(claim, billing.Settle)
     assert (rule_of(claim), claim.channel) == ("C1", "one")
     assert not good.journal
+
+
+# The request is at fault
 
 
 @pytest.mark.parametrize("is_stream", [True, False])
@@ -315,79 +325,10 @@ async def test_what_the_client_did_wrong_is_told_as_such_and_asked_of_nobody_els
     await providers.channel(good, "good")
 
     answers = [await stream(edge, is_stream=is_stream) for _ in range(6)]
-    claim = await _end_of(around, answers[0])
+    claim = await end_of(around, answers[0])
 
     assert {(answer.status, answer.headers["x-should-retry"]) for answer in answers} == {(400, "false")}
     assert SECRET not in answers[0].data
     assert isinstance(claim, billing.Void)
-    assert _seen(claim) == [("broken", "invalid_request", False)]
+    assert seen(claim) == [("broken", "invalid_request", False)]
     assert (len(broken.journal), len(good.journal)) == (6, 0)
-
-
-async def test_three_channels_are_asked_and_no_more(around: Around, providers: World, edge: Edge) -> None:
-    """Each once, in their order; the client gets the last error."""
-    upstreams = [await providers.simulator("status=500") for _ in range(4)]
-    for number, upstream in enumerate(upstreams):
-        await providers.channel(upstream, f"c{number}", priority=-number)
-
-    answer = await stream(edge)
-    claim = await _end_of(around, answer)
-
-    assert (answer.status, answer.headers["x-should-retry"]) == (502, "true")
-    assert [len(upstream.journal) for upstream in upstreams] == [1, 1, 1, 0]
-    assert _seen(claim) == [("c0", "failed", False), ("c1", "failed", False), ("c2", "failed", False)]
-
-
-async def test_one_time_budget_stands_over_all_attempts(
-    around: Around, providers: World, settings: EdgeSettings, nats_url: str, dispatcher_url: str
-) -> None:
-    """Once it is used up nothing new is begun, and the record says so."""
-    late = settings_of(nats_url, dispatcher_url, failover_seconds=0.2)
-    async with replica(late), edge_of(around, settings) as edge:
-        good = await providers.simulator(GOOD)
-        await providers.channel(
-            await providers.simulator("status=500 header_delay=400"), "broken", priority=1
-        )
-        await providers.channel(good, "good")
-
-        answer = await stream(edge)
-        claim = await _end_of(around, answer)
-
-    assert answer.status == 502
-    assert _seen(claim) == [("broken", "failed", False), ("good", "skipped_time_budget", False)]
-    assert not good.journal
-
-
-async def test_a_channel_may_have_longer_to_think(
-    around: Around, providers: World, settings: EdgeSettings, nats_url: str, dispatcher_url: str
-) -> None:
-    """Its own limit stands for the setting's, which would have given it up."""
-    impatient = settings_of(nats_url, dispatcher_url, slow_seconds=0.1)
-    async with replica(impatient), edge_of(around, settings) as edge:
-        good = await providers.simulator(GOOD)
-        thinking = await providers.simulator("reply=hm stall_at=0:600")
-        await providers.channel(thinking, "thinking", priority=1, slow_seconds=60.0)
-        await providers.channel(good, "good")
-
-        answer = await stream(edge)
-
-    assert answer.is_whole
-    assert not good.journal
-
-
-async def test_one_budget_of_further_attempts_stands_over_all_calls(
-    around: Around, providers: World, settings: EdgeSettings, nats_url: str, dispatcher_url: str
-) -> None:
-    """An outage does not multiply its own load: of many calls that could turn to another channel only some do."""
-    thrifty = settings_of(nats_url, dispatcher_url, failover_per_second=0.2, failover_share=0.0)
-    async with replica(thrifty), edge_of(around, settings) as edge:
-        good = await providers.simulator(GOOD)
-        await providers.channel(await providers.simulator("status=500"), "broken", priority=1)
-        await providers.channel(good, "good")
-
-        answers = [await stream(edge) for _ in range(4)]
-        claims = [await _end_of(around, answer) for answer in answers]
-
-    assert [answer.status for answer in answers] == [200, 200, 502, 502]
-    assert _seen(claims[3]) == [("broken", "failed", False), ("good", "skipped_retry_budget", False)]
-    assert len(good.journal) == 2

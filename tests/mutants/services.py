@@ -227,7 +227,7 @@ DISPATCHER = (
     ),
     _mutant(
         "lying [DONE] is believed", "upstream: an answer without its end is broken", DISPATCHER_CHAT,
-        "self.saw_done and self._is_usage_last", "self.saw_done",
+        "(self.saw_done and self._answer.is_usage_last)", "self.saw_done",
         IN_STREAM + "the_end_tells_a_whole_answer_from_a_cut_one",
     ),
     _mutant(
