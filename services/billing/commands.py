@@ -154,7 +154,7 @@ def fenced(request: billing.Fence, answer: Answer) -> billing.Fenced:
 
 
 def settle(request: billing.Settle) -> Command:
-    """Return the command of a settlement: what is charged follows from the evidence by the table C1…C9."""
+    """Return the command of a settlement: what is charged follows from the evidence by the table C1…C10."""
     charge = decide(
         Evidence(
             outcome=Outcome(request.outcome),

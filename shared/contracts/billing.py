@@ -117,7 +117,7 @@ class UpstreamAttempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settle(msgspec.Struct, frozen=True, kw_only=True):
-    """The evidence of how a request ended. Billing decides the charge from it by the declared table C1…C9.
+    """The evidence of how a request ended. Billing decides the charge from it by the declared table C1…C10.
 
     `usage` is what the upstream reported, None when it said nothing; `delivered` is our own estimate of what the client got.
     `counted_by` is what counted it, such as `tiktoken/o200k_base`.
