@@ -55,10 +55,14 @@ async def set_stage(cluster: Cluster, baseline: Baseline) -> AsyncIterator[Stage
 
 
 async def warm_up(cluster: Cluster) -> Baseline:
-    """Return what the processes have after some requests; those make every pool and cache that there will be."""
+    """Return what the processes have after some requests; those make every pool and cache that there will be.
+
+    Half of them report no usage, so that every dispatcher has loaded what it counts tokens with.
+    """
     async with cluster.operator() as operator:
         caller = Caller(cluster, await operator.make_tenant(upstream_url=cluster.upstream.url))
         caller.send_many(WARM_UP)
+        caller.send_many(WARM_UP, "hi [[sim usage=never]]")
         assert {one.verdict for one in await caller.transcripts()} == {"complete"}
     cluster.upstream.cut()
     return await measure(cluster)
