@@ -26,6 +26,8 @@ async def closed(port: int) -> None:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
         except ConnectionRefusedError:
             return
+        except ConnectionResetError:
+            continue  # it was in the queue of a listener that has just been closed
         writer.close()
         await asyncio.sleep(0.01)
 
