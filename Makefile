@@ -14,7 +14,7 @@ help:  ## Show this list
 run: $(VENV)/.run  ## Start Relay on http://127.0.0.1:8080 (RELAY_PORT chooses another port); Ctrl-C ends it
 	@exec $(BIN)/relay up
 
-test: $(VENV)/.dev  ## Run every check and test (about five minutes)
+test: $(VENV)/.dev  ## Run every check and test (about seven minutes)
 	@$(BIN)/pytest -q -n 2 --dist loadgroup
 
 check: $(VENV)/.dev  ## Format, lint, types and import contracts only (about half a minute)

@@ -72,7 +72,8 @@ async def test_f78_a_client_that_leaves_ends_its_upstream_and_pays_for_what_was_
     for one in evidence:
         (row,), (bill,) = one.usage, one.bills
         read = len(one.transcript.events) - 1  # the first one is the role
-        assert read <= row.usage.output_tokens <= bill.completion_tokens
+        # Nobody reported a usage: the text is counted, with a byte for each token at most, and the simulator's token is four.
+        assert read <= row.usage.output_tokens <= bill.completion_tokens * 4
 
 
 async def test_f80_a_slow_reader_gets_every_byte(stage: Stage) -> None:
