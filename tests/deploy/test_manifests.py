@@ -114,7 +114,9 @@ def test_every_variable_is_a_setting_and_none_that_is_required_is_missing(docume
 def test_every_plain_value_is_one_that_its_setting_takes(documents: list[Document]) -> None:
     """Numbers within their bounds, networks that are networks."""
     for name, pod in service_pods(documents).items():
-        secrets = {"RELAY_DATABASE_URL": "x", "RELAY_KEY_PEPPER": "ab" * 32, "RELAY_MASTER_KEY": "ab" * 32}
+        secrets = {
+            f"RELAY_{each}": "ab" * 32 for each in ("KEY_PEPPER", "CODE_PEPPER", "MASTER_KEY", "DATABASE_URL")
+        }
         plain = {key: value for key, value in environment_of(pod.main).items() if not key.endswith("_FILE")}
         load(KINDS[name], secrets | plain)
 
@@ -142,7 +144,7 @@ def test_secrets_come_from_files_that_relay_secrets_makes(documents: list[Docume
 
 def test_each_service_is_given_its_own_secrets_alone(documents: list[Document]) -> None:
     """A dispatcher that is broken into knows nothing of the pepper, an edge nothing of any database."""
-    own = {"edge": set(), "auth": {"key_pepper"}, "billing": set(), "dispatcher": {"master_key"}}
+    own = {"edge": set(), "auth": {"key_pepper"}, "billing": {"code_pepper"}, "dispatcher": {"master_key"}}
     for name, pod in service_pods(documents).items():
         keys = {each["key"] for each in pod.spec["volumes"][0]["secret"]["items"]}
         database = {f"database_url_{name}"} if name in SCHEMAS else set()
