@@ -46,8 +46,8 @@ LEDGER = (
     ),
     _mutant(
         "held money is not spent money", "I20: spent and held stay within the limit", LIMITS_SQL,
-        "        IF most[place] - spent[place] - meter.held_nano_usd < room.nano_usd THEN",
-        "        IF most[place] - spent[place] < room.nano_usd THEN",
+        "            room.nano_usd := most[place] - spent[place] - meter.held_nano_usd;",
+        "            room.nano_usd := most[place] - spent[place];",
         LIMITS + "spend_and_holds_stay_within_a_limit_of_money",
     ),
     _mutant(
