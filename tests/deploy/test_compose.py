@@ -74,7 +74,7 @@ def test_each_service_is_given_its_own_secrets_alone() -> None:
 
 
 def test_who_reaches_outside_and_that_only_the_edge_is_reached() -> None:
-    """The dispatcher for models, auth for mail. A network leads outside unless it is internal, or its addresses are not translated."""
+    """The dispatcher for models, auth for mail. A network leads outside unless it is internal or translates no addresses."""
     outward = {name for name, network in COMPOSE["networks"].items() if not _is_closed(network)}
     reach_out = {name for name, each in CONTAINERS.items() if outward & set(each["networks"])}
 
