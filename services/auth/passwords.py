@@ -82,5 +82,5 @@ def is_common(password: str) -> bool:
 @cache
 def _common() -> frozenset[str]:
     return frozenset(
-        (files("services.auth") / "common_passwords.txt").read_text(encoding="utf-8").split("\n")
+        (files("services.auth") / "common_passwords.txt").read_text(encoding="utf-8").split()
     )

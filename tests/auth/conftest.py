@@ -16,7 +16,7 @@ from services.auth.settings import AuthSettings
 from shared.bus import Bus
 from shared.contracts import auth, billing
 from shared.contracts.call import AUTH, BILLING, EDGE, OPERATOR, Empty
-from shared.errors import RelayError
+from shared.errors import Conflict, RelayError
 from shared.migrate import migrate
 from shared.settings import Secret, Settings
 
@@ -30,6 +30,7 @@ class Billing:
         self.bus = bus
         self.accounts: list[billing.PutAccount] = []
         self.keys: list[billing.PutKey] = []
+        self.credits: dict[str, billing.Credit] = {}
         self.refusal: RelayError | None = None
         self.may_answer = asyncio.Event()
         self.may_answer.set()
@@ -38,6 +39,7 @@ class Billing:
         """Answer from now on."""
         await self.bus.serve(billing.PUT_ACCOUNT, self._put_account)
         await self.bus.serve(billing.PUT_KEY, self._put_key)
+        await self.bus.serve(billing.CREDIT, self._credit)
         await self.bus.control.flush()
 
     async def _put_account(self, ask: billing.PutAccount) -> Empty:
@@ -47,6 +49,14 @@ class Billing:
     async def _put_key(self, ask: billing.PutKey) -> Empty:
         self.keys.append(ask)
         return await self._answer()
+
+    async def _credit(self, ask: billing.Credit) -> billing.Balance:
+        await self._answer()
+        if self.credits.setdefault(ask.idempotency_key, ask) != ask:
+            raise Conflict("id_conflict", id=ask.idempotency_key)
+        return billing.Balance(
+            account_id=ask.account_id, posted_nano_usd=ask.amount_nano_usd, held_nano_usd=0
+        )
 
     async def _answer(self) -> Empty:
         await self.may_answer.wait()
@@ -82,6 +92,14 @@ class World:
         finally:
             await connection.close()
 
+    async def execute(self, statement: str) -> None:
+        """Change what the database holds, as its owner."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
 
 @pytest.fixture
 async def auth_url(database_url: str) -> str:
@@ -103,6 +121,8 @@ def settings(auth_url: str, nats_url: str) -> AuthSettings:
         database_pool_size=6,
         key_pepper=Secret(secrets.token_hex(32)),
         drain_seconds=10.0,
+        outbox_page=True,
+        public_url="https://relay.example",
     )
 
 
