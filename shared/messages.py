@@ -124,10 +124,6 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "此操作只能在控制台中进行，不能使用管理密钥。",
     ),
     "operators_only": ("Only operators of this site may do this.", "仅限本站管理员操作。"),
-    "fresh_sign_in_needed": (
-        "Show your password or a second factor again before you do this.",
-        "请先再次验证密码或第二因素，然后再执行此操作。",
-    ),
     "account_suspended": ("The account is suspended.", "账户已被停用。"),
     "email_not_confirmed": (
         "The e-mail address has not been confirmed yet. Use the link in the message that was sent to it.",
