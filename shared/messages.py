@@ -230,6 +230,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "code_claimed": ("The code was used by another account.", "兑换码已被其他账户使用。"),
     "code_expired": ("The code has expired.", "兑换码已过期。"),
     "code_revoked": ("The code is no longer valid.", "兑换码已失效。"),
+    "key_ended": (
+        "This key has been revoked; make a new one.",
+        "此密钥已被吊销，请新建一个。",
+    ),
+    "too_many": (
+        "There are {limit} {what} already, which is the most there can be. Remove one first.",
+        "{what} 已达到 {limit} 个的上限，请先删除一个。",
+    ),
     "already_exists": ("A {what} named '{name}' exists already.", "名为“{name}”的{what}已存在。"),
     "idempotency_key_in_use": (
         "The request {id} with this 'Idempotency-Key' is running or was answered; it is not run again, and its answer is not kept.",
