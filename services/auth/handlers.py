@@ -24,7 +24,7 @@ import msgspec
 from services.auth import fields, store
 from services.auth.database import Database
 from services.auth.events import tell
-from services.auth.secrets import hash_password
+from services.auth.passwords import Passwords
 from shared.bus import Bus
 from shared.contracts import auth, billing
 from shared.contracts.auth import Account, User
@@ -38,9 +38,10 @@ BILLING_SECONDS = 3.0  # below the caller's own deadline, so that it hears who d
 class Handlers:
     """The calls of `shared.contracts.auth` about accounts and people, for as long as `database` is open and `bus` connected."""
 
-    def __init__(self, database: Database, bus: Bus) -> None:
+    def __init__(self, database: Database, bus: Bus, passwords: Passwords) -> None:
         self._database = database
         self._bus = bus
+        self._passwords = passwords
 
     async def create_account(self, ask: auth.CreateAccount) -> Account:
         """Return a new account, which billing knows."""
@@ -73,7 +74,7 @@ class Handlers:
         """
         ask = msgspec.structs.replace(ask, email=fields.email_of(ask.email))
         account_id = uuid7() if ask.account_id is None else fields.account_id_of(ask.account_id)
-        password_hash = await hash_password(fields.password_of(ask.password))
+        password_hash = await self._passwords.hash(fields.password_of(ask.password))
         async with self._database.change() as connection:
             if ask.account_id is not None:
                 return await store.insert_user(connection, uuid7(), account_id, ask, password_hash)
