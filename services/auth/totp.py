@@ -22,7 +22,9 @@ def step_of(secret: str, code: str, *, unix: float, last_step: int) -> int | Non
     given = code.strip().replace(" ", "")
     authenticator = pyotp.TOTP(secret)
     found = None
-    for step in range(now - WINDOW_STEPS, now + WINDOW_STEPS + 1):  # each is compared, so that time tells nothing
+    for step in range(
+        now - WINDOW_STEPS, now + WINDOW_STEPS + 1
+    ):  # each is compared, so that time tells nothing
         is_match = hmac.compare_digest(
             authenticator.generate_otp(step).encode(), given.encode("utf-8", "replace")
         )

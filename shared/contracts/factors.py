@@ -1,23 +1,21 @@
 """What `auth` answers about second factors, passkeys, sign-in by others and management keys.
 
-As in `people.py`, no token crosses the bus to be looked for: its SHA-256 stands for it. Options and credentials of passkeys are JSON
-of the Web Authentication standard, as text.
+As in `people.py`, no token crosses the bus to be looked for: its SHA-256 stands for it. Options and credentials of passkeys are
+JSON of the Web Authentication standard, as text.
 """
-
-from typing import Literal
 
 import msgspec
 
 from shared.contracts.auth import Role
 from shared.contracts.call import AUTH, EDGE, OPERATOR, Call, Empty
-from shared.contracts.people import Client, Language, NewToken, SignedIn
+from shared.contracts.people import Client, CodeFactor, Language, NewToken, SignedIn
 
 
 class SignInFactor(msgspec.Struct, frozen=True, kw_only=True):
     """Show a code with the ticket of a password that was right."""
 
     ticket_sha256: bytes
-    factor: Literal["totp", "recovery_code"]
+    factor: CodeFactor
     code: str
     client: Client
 
@@ -25,6 +23,7 @@ class SignInFactor(msgspec.Struct, frozen=True, kw_only=True):
 class StartPasskey(msgspec.Struct, frozen=True, kw_only=True):
     """Begin to sign in with a passkey: as second factor with the ticket of the first, else alone."""
 
+    client: Client
     ticket_sha256: bytes | None = None
 
 
@@ -172,6 +171,7 @@ class StartOidc(msgspec.Struct, frozen=True, kw_only=True):
 
     provider: str
     browser_sha256: bytes
+    client: Client
     invitation_sha256: bytes | None = None
     language: Language = "en"
 
@@ -236,4 +236,6 @@ VERIFY_MANAGEMENT_KEY = Call(
     "auth.management_key.verify", VerifyManagementKey, ManagementPerson, owner=AUTH, callers=(EDGE,),
     timeout_seconds=2.0,
 )  # fmt: skip
-REMOVE_FACTORS = Call("auth.user.remove_factors", RemoveFactors, RemovedFactors, owner=AUTH, callers=(OPERATOR,))
+REMOVE_FACTORS = Call(
+    "auth.user.remove_factors", RemoveFactors, RemovedFactors, owner=AUTH, callers=(OPERATOR,)
+)
