@@ -1,7 +1,7 @@
 """Challenges for passkeys: each is asked once, of one person or of whoever comes, for one purpose.
 
-A challenge is the SHA-256 of a ticket's token, which is what stands for the ticket anyway. The browser gets the token as the id of the
-challenge and shows it with its answer; the ticket is used up by that, whether or not the answer is good.
+A challenge is the SHA-256 of a ticket's token, which is what stands for the ticket anyway. The browser gets the token as the id of
+the challenge and shows it with its answer; the ticket is used up by that, whether or not the answer is good.
 """
 
 import ipaddress
@@ -51,7 +51,11 @@ class Challenges:
     async def make(self, connection: Connection, purpose: Purpose, user_id: UUID | None) -> Challenge:
         """Return a new challenge for five minutes."""
         token = await tickets.make(
-            connection, "passkey", lifetime_seconds=LIFETIME_SECONDS, user_id=user_id, data=_Data(purpose=purpose)
+            connection,
+            "passkey",
+            lifetime_seconds=LIFETIME_SECONDS,
+            user_id=user_id,
+            data=_Data(purpose=purpose),
         )
         return Challenge(id=token, expected=bearer.sha256_of(token))
 

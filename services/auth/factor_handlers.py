@@ -1,6 +1,7 @@
 """What auth answers to people who manage their second factors, and to an operator who helps one that has lost theirs."""
 
 import time
+
 import msgspec
 
 from services.auth import factor_store, fields, management_key_store, passkeys, sessions, tickets, totp

@@ -1,7 +1,7 @@
 """Signing in with a second factor or with a passkey alone, and showing a passkey again before what is dangerous.
 
-A ticket of a first factor lives on after a wrong code, until its time is over: how often somebody may try is counted by person, like
-everything that is tried with a password known. A challenge is used up by each answer (`challenges.py`).
+A ticket of a first factor lives on after a wrong code, until its time is over: how often somebody may try is counted by person, as
+for everything that is tried with a password known. A challenge is used up by each answer (`challenges.py`).
 """
 
 from uuid import UUID
@@ -14,7 +14,7 @@ from services.auth.factors import Codes
 from services.auth.sessions import Sessions
 from shared.bus import Bus
 from shared.contracts import factors
-from shared.contracts.people import NewToken, SignedIn
+from shared.contracts.people import Client, NewToken, SignedIn
 from shared.db import Connection
 from shared.errors import Forbidden, InvalidRequest
 
@@ -71,10 +71,12 @@ class FactorSignIn:
         if ask.ticket_sha256 is not None:
             async with self._database.look_up() as connection:
                 first = await _owner_of(connection, ask.ticket_sha256)
-        await self._challenges.use(ask.challenge_sha256, "sign_in" if first is None else "second_factor", first)
+        await self._challenges.use(
+            ask.challenge_sha256, "sign_in" if first is None else "second_factor", first
+        )
         async with self._database.change() as connection:
             user_id = await self._shown(connection, answer, ask.credential, ask.challenge_sha256)
-            if first is None and answer.user_handle != user_id.bytes or first not in (None, user_id):
+            if (first is None and answer.user_handle != user_id.bytes) or first not in (None, user_id):
                 raise InvalidRequest("passkey_refused", param="credential")
             owner = await factor_store.lock_owner(connection, user_id)
             if ask.ticket_sha256 is not None:
@@ -122,9 +124,7 @@ class FactorSignIn:
         await factor_store.note_shown(connection, known.id, shown)
         return known.user_id
 
-    async def _begin(
-        self, connection: Connection, owner: factor_store.Owner, client: factors.Client
-    ) -> SignedIn:
+    async def _begin(self, connection: Connection, owner: factor_store.Owner, client: Client) -> SignedIn:
         if owner.is_suspended:
             raise Forbidden("account_suspended")
         return SignedIn(

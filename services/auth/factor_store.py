@@ -95,9 +95,7 @@ async def use_step(connection: Connection, user_id: UUID, step: int) -> bool:
 
 async def remove_totp(connection: Connection, user_id: UUID) -> bool:
     """Remove the authenticator of a person; False when they had none."""
-    return bool(
-        await connection.fetchval("DELETE FROM auth.totp WHERE user_id = $1 RETURNING true", user_id)
-    )
+    return bool(await connection.fetchval("DELETE FROM auth.totp WHERE user_id = $1 RETURNING true", user_id))
 
 
 async def put_recovery_codes(connection: Connection, user_id: UUID, kept: tuple[bytes, ...]) -> None:
@@ -129,7 +127,8 @@ async def passkeys_of(connection: Connection, user_id: UUID) -> tuple[Passkey, .
 async def credentials_of(connection: Connection, user_id: UUID) -> tuple[Known, ...]:
     """Return a person's credentials."""
     records = await connection.fetch(
-        "SELECT credential_id, transports FROM auth.passkey WHERE user_id = $1 ORDER BY created_at, id", user_id
+        "SELECT credential_id, transports FROM auth.passkey WHERE user_id = $1 ORDER BY created_at, id",
+        user_id,
     )
     return tuple(msgspec.convert(dict(record), Known) for record in records)
 

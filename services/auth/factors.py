@@ -64,9 +64,7 @@ class Codes:
             raise InvalidRequest("authenticators_not_set_up")
         return self._sealer
 
-    async def is_shown(
-        self, connection: Connection, user_id: UUID, factor: CodeFactor, secret: str
-    ) -> bool:
+    async def is_shown(self, connection: Connection, user_id: UUID, factor: CodeFactor, secret: str) -> bool:
         """Tell whether `secret` is a code of that factor of the person, and use it up in this transaction."""
         if factor == "recovery_code":
             kept = recovery_codes.kept(self._pepper, user_id, secret)

@@ -43,6 +43,15 @@ class Handlers:
         self._bus = bus
         self._passwords = passwords
 
+    async def serve(self) -> None:
+        """Answer these calls from now on."""
+        serve = self._bus.serve
+        await serve(auth.CREATE_ACCOUNT, self.create_account)
+        await serve(auth.SET_ACCOUNT_STATUS, self.set_account_status)
+        await serve(auth.LIST_ACCOUNTS, self.list_accounts)
+        await serve(auth.CREATE_USER, self.create_user)
+        await serve(auth.LIST_USERS, self.list_users)
+
     async def create_account(self, ask: auth.CreateAccount) -> Account:
         """Return a new account, which billing knows."""
         name = fields.name_of(ask.name)

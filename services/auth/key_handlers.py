@@ -95,7 +95,7 @@ class KeyHandlers:
     async def search(self, ask: auth.SearchKeys) -> auth.KeyPage:
         """Return a page of the account's keys, newest first. Raises: InvalidRequest."""
         account_id = fields.account_id_of(ask.account_id)
-        sought, after = fields.search_of(ask.search), fields.cursor_of(ask.cursor)
+        sought, after = fields.part_of(ask.search), fields.cursor_of(ask.cursor)
         limit = fields.page_of(ask.limit)
         async with self._database.look_up() as connection:
             return await key_store.search(connection, account_id, sought, ask.state, after, limit)

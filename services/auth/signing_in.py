@@ -15,10 +15,6 @@ async def signed_in(connection: Connection, kept: Sessions, user_id: UUID, clien
     """Return what whoever has shown one factor gets: a session if that is enough, else a ticket."""
     asked = await factors_of(connection, user_id)
     if not asked:
-        return SignedIn(
-            state="signed_in", session_token=await kept.begin(connection, user_id, client)
-        )
-    ticket = await tickets.make(
-        connection, "second_factor", lifetime_seconds=FACTOR_SECONDS, user_id=user_id
-    )
+        return SignedIn(state="signed_in", session_token=await kept.begin(connection, user_id, client))
+    ticket = await tickets.make(connection, "second_factor", lifetime_seconds=FACTOR_SECONDS, user_id=user_id)
     return SignedIn(state="second_factor", ticket=ticket, factors=asked)
