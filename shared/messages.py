@@ -292,6 +292,47 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "code_claimed": ("The code was used by another account.", "兑换码已被其他账户使用。"),
     "code_expired": ("The code has expired.", "兑换码已过期。"),
     "code_revoked": ("The code is no longer valid.", "兑换码已失效。"),
+    "sign_in_expired": (
+        "The sign-in took too long, or was finished already. Begin again.",
+        "登录已超时或已完成，请重新登录。",
+    ),
+    "set_up_expired": (
+        "The set-up took too long. Begin again with a new secret.",
+        "设置已超时，请使用新的密钥重新开始。",
+    ),
+    "challenge_used": (
+        "The passkey was asked for too long ago, or this answer was shown before. Try again.",
+        "通行密钥请求已过期或已使用，请重试。",
+    ),
+    "passkey_refused": (
+        "The passkey could not be verified here. Try again, or use another way to sign in.",
+        "无法验证该通行密钥，请重试或使用其他方式登录。",
+    ),
+    "passkeys_need_a_name": (
+        "Passkeys need a host name: the address of this site (RELAY_PUBLIC_URL) is a number.",
+        "通行密钥需要主机名：本站地址（RELAY_PUBLIC_URL）是数字地址。",
+    ),
+    "no_passkey": ("There is no passkey yet.", "尚未添加通行密钥。"),
+    "no_second_factor": (
+        "There is no second factor yet that recovery codes could replace. Set up an authenticator or a passkey first.",
+        "尚无可用恢复代码替代的第二因素，请先设置验证器或通行密钥。",
+    ),
+    "authenticators_not_set_up": (
+        "Authenticators cannot be used here: RELAY_FACTOR_KEY is not set for auth.",
+        "此处无法使用验证器：尚未为 auth 设置 RELAY_FACTOR_KEY。",
+    ),
+    "management_key_not_valid": (
+        "The management key is not valid: it is not whole, has expired, or was ended.",
+        "管理密钥无效：不完整、已过期或已终止。",
+    ),
+    "key_ended": (
+        "This key has been revoked; make a new one.",
+        "此密钥已被吊销，请新建一个。",
+    ),
+    "too_many": (
+        "There are {limit} {what} already, which is the most there can be. Remove one first.",
+        "{what} 已达到 {limit} 个的上限，请先删除一个。",
+    ),
     "already_exists": ("A {what} named '{name}' exists already.", "名为“{name}”的{what}已存在。"),
     "idempotency_key_in_use": (
         "The request {id} with this 'Idempotency-Key' is running or was answered; it is not run again, and its answer is not kept.",

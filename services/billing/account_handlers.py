@@ -21,6 +21,7 @@ NAME_CHARACTERS_MAX = 100
 MODELS_MAX = 1000
 CODES_MAX = 5000  # their texts fit into one message
 SPENDING_DAYS_MAX = 400
+KEYS_MAX = 200  # of one page
 
 
 class AccountHandlers:
@@ -36,6 +37,7 @@ class AccountHandlers:
         serve = self._bus.serve
         await serve(accounts.SET_LIMITS, self.set_limits)
         await serve(accounts.GET_LIMITS, self.get_limits)
+        await serve(accounts.GET_KEYS, self.get_keys)
         await serve(accounts.PUT_GROUP, self.put_group)
         await serve(accounts.LIST_GROUPS, self.list_groups)
         await serve(accounts.DELETE_GROUP, self.delete_group)
@@ -61,6 +63,16 @@ class AccountHandlers:
         """Tell which limits there are, and what is used of them."""
         identify("account_id", request.account_id)
         return await self._limits(request.account_id, request.key_id)
+
+    async def get_keys(self, request: accounts.GetKeys) -> accounts.KeysInForce:
+        """Tell what keys cost and count."""
+        identify("account_id", request.account_id)
+        if len(request.key_ids) > KEYS_MAX:
+            raise _invalid("key_ids", f"at most {KEYS_MAX} keys are told of at once")
+        async with transaction(self._pool) as connection:
+            return accounts.KeysInForce(
+                items=await account_store.keys_in_force(connection, request.account_id, request.key_ids)
+            )
 
     async def put_group(self, request: accounts.Group) -> accounts.Group:
         """Make a group, or replace what it says."""

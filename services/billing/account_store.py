@@ -47,6 +47,31 @@ async def has_key(connection: Connection, account_id: str, key_id: str) -> bool:
     )
 
 
+async def keys_in_force(
+    connection: Connection, account_id: str, key_ids: tuple[str, ...]
+) -> tuple[accounts.KeyInForce, ...]:
+    """Return limits and charges of those keys that the account has. What a metered key was charged its meter knows (I30)."""
+    records = await connection.fetch(
+        """SELECT k.id, billing.limits_of(k.account_id, k.id)::text AS in_force,
+                coalesce(m.total_nano_usd, (
+                    SELECT sum(u.charged_nano_usd) FROM billing.usage AS u
+                    WHERE u.account_id = k.account_id AND u.key_id = k.id
+                ), 0)::bigint AS spent_nano_usd
+           FROM billing.api_key AS k LEFT JOIN billing.meter AS m ON m.id = k.id AND k.is_metered
+           WHERE k.account_id = $1::uuid AND k.id = ANY ($2)""",
+        account_id,
+        list(key_ids),
+    )
+    return tuple(
+        accounts.KeyInForce(
+            key_id=record["id"],
+            in_force=msgspec.json.decode(record["in_force"], type=accounts.LimitsInForce),
+            spent_nano_usd=record["spent_nano_usd"],
+        )
+        for record in records
+    )
+
+
 async def put_group(connection: Connection, group: accounts.Group) -> None:
     """Store a group in place of the one of this name."""
     await connection.fetchval(

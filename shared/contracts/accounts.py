@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from shared.contracts.billing import Balance, Price, UpstreamAttempt, Usage
-from shared.contracts.call import BILLING, EDGE, OPERATOR, Call, Empty
+from shared.contracts.call import AUTH, BILLING, EDGE, OPERATOR, Call, Empty
 
 Scope = Literal["key", "account"]
 
@@ -54,6 +54,27 @@ class LimitsInForce(msgspec.Struct, frozen=True, kw_only=True):
     group_name: str | None = None
     multiplier_ppm: int = 1_000_000
     allowed_models: tuple[str, ...] = ()
+
+
+class GetKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """What do these keys of an account, at most 200, cost and count? Those that it does not have are left out."""
+
+    account_id: str
+    key_ids: tuple[str, ...]
+
+
+class KeyInForce(msgspec.Struct, frozen=True, kw_only=True):
+    """A key's limits with what they count now, and what it was charged in all."""
+
+    key_id: str
+    in_force: LimitsInForce
+    spent_nano_usd: int
+
+
+class KeysInForce(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys asked for, in no order."""
+
+    items: tuple[KeyInForce, ...]
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,8 +238,11 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[DaySpending, ...]
 
 
-SET_LIMITS = Call("billing.limits.set", SetLimits, LimitsInForce, owner=BILLING, callers=(OPERATOR,))
-GET_LIMITS = Call("billing.limits.get", GetLimits, LimitsInForce, owner=BILLING, callers=(EDGE, OPERATOR))
+SET_LIMITS = Call("billing.limits.set", SetLimits, LimitsInForce, owner=BILLING, callers=(AUTH, OPERATOR))
+GET_LIMITS = Call(
+    "billing.limits.get", GetLimits, LimitsInForce, owner=BILLING, callers=(AUTH, EDGE, OPERATOR)
+)
+GET_KEYS = Call("billing.keys.get", GetKeys, KeysInForce, owner=BILLING, callers=(EDGE,))
 PUT_GROUP = Call("billing.group.put", Group, Group, owner=BILLING, callers=(OPERATOR,))
 LIST_GROUPS = Call("billing.group.list", Empty, Groups, owner=BILLING, callers=(OPERATOR,))
 DELETE_GROUP = Call("billing.group.delete", GroupName, Empty, owner=BILLING, callers=(OPERATOR,))
