@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 
 from services.auth.database import Database
+from services.auth.directory_handlers import DirectoryHandlers
 from services.auth.handlers import Handlers
 from services.auth.secrets import Pepper
 from services.auth.settings import AuthSettings
@@ -26,6 +27,7 @@ def create_app(settings: AuthSettings, bus: Bus) -> Starlette:
             "auth_postgresql_away", "Whether the last look at a key did not reach PostgreSQL: 1 or 0"
         ).set_function(lambda: database.is_away)
         async with database.open():
+            await DirectoryHandlers(database, bus).serve()
             await _serve(bus, handlers)
             try:
                 yield {}

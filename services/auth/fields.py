@@ -15,6 +15,7 @@ LIST_ENTRIES_MAX = 100
 MODEL_CHARACTERS_MAX = 200
 LIFETIME_SECONDS_MAX = 100 * 365 * 86_400.0
 LIMIT_MAX = 1000
+SEARCH_CHARACTERS_MAX = 100
 
 
 def name_of(text: str) -> str:
@@ -81,6 +82,28 @@ def account_id_of(text: str) -> uuid.UUID:
         return uuid.UUID(text)
     except ValueError as error:
         raise NotFound("not_found", what="account") from error
+
+
+def id_of(param: str, text: str) -> uuid.UUID:
+    """Return an id that stands for a place in a list. Raises: InvalidRequest when it is none."""
+    try:
+        return uuid.UUID(text)
+    except ValueError as error:
+        raise _invalid(param, f"{param} is not an id") from error
+
+
+def account_ids_of(texts: tuple[str, ...]) -> list[uuid.UUID]:
+    """Return at most 1000 ids of accounts."""
+    limit_of(max(1, len(texts)))
+    return [id_of("account_ids", text) for text in texts]
+
+
+def search_of(text: str) -> str:
+    """Return what to look for: 1 to 100 printable characters, without spaces around them."""
+    words = text.strip()
+    if not 1 <= len(words) <= SEARCH_CHARACTERS_MAX or not words.isprintable():
+        raise _invalid("search", f"a search has 1 to {SEARCH_CHARACTERS_MAX} printable characters")
+    return words
 
 
 def is_key_id(text: str) -> bool:
