@@ -387,7 +387,7 @@ PUT_ACCOUNT = Call("billing.account.put", PutAccount, Empty, owner=BILLING, call
 PUT_KEY = Call("billing.key.put", PutKey, Empty, owner=BILLING, callers=(AUTH,))
 GET_BALANCE = Call("billing.balance.get", GetBalance, Balance, owner=BILLING, callers=(EDGE, OPERATOR))
 CREDIT = Call(
-    "billing.credit", Credit, Balance, owner=BILLING, callers=(EDGE, OPERATOR),
+    "billing.credit", Credit, Balance, owner=BILLING, callers=(AUTH, EDGE, OPERATOR),
     action=ActionKind("credit", "account {account_id}"),
 )  # fmt: skip
 SET_PRICE = Call(
