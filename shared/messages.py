@@ -83,6 +83,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "This API key may not be used from this address.",
         "此 API 密钥不允许从当前地址使用。",
     ),
+    "own_role": (
+        "Nobody changes their own role. Ask another operator.",
+        "不能更改自己的角色，请联系其他管理员。",
+    ),
+    "own_account": (
+        "Nobody suspends their own account. Ask another operator.",
+        "不能停用自己的账户，请联系其他管理员。",
+    ),
     "account_suspended": ("The account is suspended.", "账户已被停用。"),
     # 404
     "model_not_found": (
@@ -230,6 +238,18 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "code_claimed": ("The code was used by another account.", "兑换码已被其他账户使用。"),
     "code_expired": ("The code has expired.", "兑换码已过期。"),
     "code_revoked": ("The code is no longer valid.", "兑换码已失效。"),
+    "last_operator": (
+        "This is the only operator. Make somebody else an operator first.",
+        "这是唯一的管理员，请先将其他人设为管理员。",
+    ),
+    "search_too_slow": (
+        "The search took longer than {limit_seconds} seconds. Look for a longer text, or for an id.",
+        "搜索超过 {limit_seconds} 秒。请输入更长的文本或使用 ID 搜索。",
+    ),
+    "more_than_available": (
+        "The account has {available_usd} USD available, and no more than that can be taken from it.",
+        "该账户可用余额为 {available_usd} 美元，最多只能扣除此金额。",
+    ),
     "already_exists": ("A {what} named '{name}' exists already.", "名为“{name}”的{what}已存在。"),
     "idempotency_key_in_use": (
         "The request {id} with this 'Idempotency-Key' is running or was answered; it is not run again, and its answer is not kept.",

@@ -1,10 +1,10 @@
 """How an operator finds accounts and changes roles: the SQL, one function for each statement.
 
-Ids are UUIDv7, so the newest account has the highest, and a page begins below the last id of the page before.
+Ids are UUIDv7: the newest account has the highest, and a page begins below the last id of the page before.
 
-A search looks for a text anywhere in names and addresses. No index helps with that (a trigram index needs an extension), so it walks
-accounts and people from the newest on and stops at a full page: what is frequent is found at once, what is rare costs one walk over
-both tables, which STATEMENT_MILLISECONDS bounds. An id is looked up by its index.
+A search looks for a text anywhere in names and addresses. No index helps with that (a trigram index needs an extension), so it
+walks accounts and people from the newest on and stops at a full page: what is frequent is found at once, what is rare costs one
+walk over both tables, which STATEMENT_MILLISECONDS bounds. An id is looked up by its index.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -15,12 +15,14 @@ import asyncpg
 import msgspec
 
 from services.auth.database import Database
-from shared.contracts.auth import AccountStatus, FoundAccount, Role, User
+from services.auth.factors import factors_of
+from shared.contracts.auth import AccountStatus, FoundAccount, PersonSheet, Role, User
 from shared.db import Connection
 from shared.errors import InvalidRequest
 
 STATEMENT_MILLISECONDS = 3000
 ROLES_LOCK = 7_305_428_190_101  # an advisory lock; any number that nothing else in the database uses
+PEOPLE_MAX = 100
 LAST_ID = UUID(int=2**128 - 1)
 
 _SHOWN = """SELECT a.id::text, a.name, a.status, extract(epoch FROM a.created_at)::float8 AS created_unix,
@@ -86,6 +88,24 @@ async def accounts_of_id(connection: Connection, some_id: UUID) -> list[UUID]:
         some_id,
     )
     return [record["id"] for record in records]
+
+
+async def people(connection: Connection, account_id: UUID) -> tuple[PersonSheet, ...]:
+    """Return the people of an account, oldest first."""
+    records = await connection.fetch(
+        """SELECT u.id, u.account_id::text, u.email, u.role, extract(epoch FROM u.created_at)::float8 AS created_unix,
+                u.email_confirmed_at IS NOT NULL AS is_confirmed,
+                (SELECT extract(epoch FROM max(s.seen_at))::float8 FROM auth.session AS s WHERE s.user_id = u.id) AS seen_unix
+           FROM auth.app_user AS u WHERE u.account_id = $1 ORDER BY u.created_at, u.id LIMIT $2""",
+        account_id,
+        PEOPLE_MAX,
+    )
+    people = []
+    for record in records:
+        has_second_factor = bool(await factors_of(connection, record["id"]))
+        given = {**record, "id": str(record["id"]), "has_second_factor": has_second_factor}
+        people.append(msgspec.convert(given, PersonSheet))
+    return tuple(people)
 
 
 async def lock_operators(connection: Connection) -> list[UUID]:

@@ -19,6 +19,7 @@ class DirectoryHandlers:
     async def serve(self) -> None:
         """Answer from now on."""
         await self._bus.serve(auth.FIND_ACCOUNTS, self.find_accounts)
+        await self._bus.serve(auth.LIST_PEOPLE, self.list_people)
         await self._bus.serve(auth.SET_ROLE, self.set_role)
 
     async def find_accounts(self, ask: auth.FindAccounts) -> auth.FoundAccounts:
@@ -41,6 +42,12 @@ class DirectoryHandlers:
             else:
                 found = await directory.search(connection, text, below, ask.status, limit + 1)
         return auth.FoundAccounts(items=found[:limit], has_more=len(found) > limit)
+
+    async def list_people(self, ask: auth.ListPeople) -> auth.PersonSheets:
+        """Return who belongs to an account. Raises: NotFound for what is no id."""
+        account_id = fields.account_id_of(ask.account_id)
+        async with self._database.look_up() as connection:
+            return auth.PersonSheets(items=await directory.people(connection, account_id))
 
     async def set_role(self, ask: auth.SetRole) -> auth.User:
         """Return the person with the new role. Raises: NotFound; InvalidRequest when no operator would be left."""

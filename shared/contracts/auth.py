@@ -109,6 +109,26 @@ class CreateUser(msgspec.Struct, frozen=True, kw_only=True):
     account_id: str | None = None
 
 
+class ListPeople(msgspec.Struct, frozen=True, kw_only=True):
+    """Who belongs to an account, oldest first, at most a hundred of them?"""
+
+    account_id: str
+
+
+class PersonSheet(User, frozen=True, kw_only=True):
+    """One person as an operator sees them. `seen_unix` is when a session of theirs was last used."""
+
+    is_confirmed: bool
+    has_second_factor: bool
+    seen_unix: float | None = None
+
+
+class PersonSheets(msgspec.Struct, frozen=True, kw_only=True):
+    """The people asked for."""
+
+    items: tuple[PersonSheet, ...]
+
+
 class SetRole(msgspec.Struct, frozen=True, kw_only=True):
     """Make a person an operator, or no more; one operator is always left."""
 
@@ -207,6 +227,7 @@ CREATE_USER = Call(
     "auth.user.create", CreateUser, User, owner=AUTH, callers=(EDGE, OPERATOR),
     action=ActionKind("make_person", "person {email}"),
 )  # fmt: skip
+LIST_PEOPLE = Call("auth.person.list", ListPeople, PersonSheets, owner=AUTH, callers=(EDGE,))
 SET_ROLE = Call(
     "auth.user.role.set", SetRole, User, owner=AUTH, callers=(EDGE,),
     action=ActionKind("set_role", "person {user_id}"),
