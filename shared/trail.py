@@ -1,7 +1,7 @@
 """What an operator's action is called, on what it is done, and what of it may be written down. Pure.
 
-The log of actions keeps what was asked for, but no secret: a field that carries one is declared with `SecretText`, and a mapping whose
-values may be secrets with `SecretValues`. The declaration is part of the field's type, so it goes wherever the shape goes.
+The log of actions keeps what was asked for, but no secret: a field that carries one is declared with `SecretText`, and a mapping
+whose values may be secrets with `SecretValues`. The declaration is part of the field's type, so it goes wherever the shape goes.
 """
 
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ SecretValues = Annotated[dict[str, str], msgspec.Meta(extra=_MARK)]
 
 
 class ActionKind(msgspec.Struct, frozen=True):
-    """How an action is called, such as `make_channel`, and what it is done on: a text with names in braces, `channel {name}`."""
+    """How an action is called, such as `make_channel`, and `on` what it is done: a text with names in braces, `channel {name}`."""
 
     name: str
-    object: str
+    on: str
 
     def object_of(self, values: Mapping[str, object]) -> str:
         """Return what this action is done on, for people to read. Raises: KeyError when `values` lack a name."""
@@ -32,7 +32,7 @@ class ActionKind(msgspec.Struct, frozen=True):
             name: ", ".join(map(str, value)) if isinstance(value, tuple) else value
             for name, value in values.items()
         }
-        text = self.object.format_map(plain)
+        text = self.on.format_map(plain)
         return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)[
             :OBJECT_CHARACTERS_MAX
         ]

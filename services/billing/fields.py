@@ -58,11 +58,15 @@ def check_price(ask: SetPrice) -> None:
         raise InvalidRequest("invalid_value", param="capabilities", problem=problem)
     _check_range("tiers", (tier.above_input_tokens for tier in ask.tiers), 1, CONTEXT_TOKENS_MAX)
     _check_range("max_output_tokens", [ask.max_output_tokens], 1, OUTPUT_TOKENS_MAX)
-    _check_range("context_tokens", [1 if ask.context_tokens is None else ask.context_tokens], 1, CONTEXT_TOKENS_MAX)
+    _check_range(
+        "context_tokens", [1 if ask.context_tokens is None else ask.context_tokens], 1, CONTEXT_TOKENS_MAX
+    )
     check_moment("effective_unix", ask.effective_unix)
 
 
 def _check_range(name: str, values: Iterable[int], least: int, most: int) -> None:
     for value in values:
         if not least <= value <= most:
-            raise InvalidRequest("invalid_value", param=name, problem=f"{name} must be from {least} to {most}")
+            raise InvalidRequest(
+                "invalid_value", param=name, problem=f"{name} must be from {least} to {most}"
+            )
