@@ -25,7 +25,7 @@ class DirectoryHandlers:
     async def find_accounts(self, ask: auth.FindAccounts) -> auth.FoundAccounts:
         """Return one page of the accounts that fit. Raises: InvalidRequest, also for a search that takes too long."""
         limit = fields.limit_of(ask.limit)
-        below = directory.LAST_ID if ask.before_id is None else fields.id_of("before_id", ask.before_id)
+        below = directory.LAST_ID if ask.before_id is None else fields.place_of("before_id", ask.before_id)
         text = None if ask.search is None else fields.search_of(ask.search)
         named = None if text is None else _uuid_of(text)
         given = None if ask.account_ids is None else fields.account_ids_of(ask.account_ids)

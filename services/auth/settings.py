@@ -4,7 +4,6 @@ import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-import msgspec
 from msgspec import Meta
 
 from shared.settings import Secret, Settings, SettingsError
