@@ -24,7 +24,7 @@ class RecordingBus(Bus):
     """
 
     async def call(self, call: Call[Q, R], request: Q, *, timeout_seconds: float | None = None) -> R:
-        """Return the owner's answer, as `Bus.call` does. Raises: ClickException when the log cannot be written; nothing was done."""
+        """Return the owner's answer, as `Bus.call` does. Raises: ClickException when the log cannot be written."""
         if call.action is None:
             return await super().call(call, request, timeout_seconds=timeout_seconds)
         number = await self._begin(call.action, request)
