@@ -26,7 +26,7 @@ class DirectoryHandlers:
         """Return one page of the accounts that fit. Raises: InvalidRequest, also for a search that takes too long."""
         limit = fields.limit_of(ask.limit)
         below = directory.LAST_ID if ask.before_id is None else fields.place_of("before_id", ask.before_id)
-        text = None if ask.search is None else fields.search_of(ask.search)
+        text = None if ask.search is None else fields.find_of(ask.search)
         named = None if text is None else _uuid_of(text)
         given = None if ask.account_ids is None else fields.account_ids_of(ask.account_ids)
         async with directory.searching(self._database) as connection:

@@ -13,6 +13,7 @@ from shared.trail import ActionKind, SecretText
 
 Language = Literal["en", "zh"]
 Factor = Literal["totp", "passkey", "recovery_code"]
+CodeFactor = Literal["totp", "recovery_code"]
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
-"""What a handler of the JSON API knows of its request, and what every handler is."""
+"""What a handler of the JSON API is given, and what it may answer beside its shape."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Literal
 
 import msgspec
@@ -8,49 +8,91 @@ import msgspec
 from services.edge.errors import Language
 from services.edge.settings import EdgeSettings
 from shared.bus import Bus
+from shared.contracts.auth import Role
+from shared.contracts.people import Client
+from shared.errors import Unauthenticated
 
-Through = Literal["console", "management key", "command line"]
+Through = Literal["console", "management key"]
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks. `is_fresh` when password or second factor were shown a moment ago; `session_id` None for a management key."""
+    """Who asks. `session_id` is None for a management key, which is always fresh: making it asked for the password."""
 
     user_id: str
     account_id: str
     email: str
-    role: Literal["admin", "member"]
+    role: Role
+    language: Language
     is_fresh: bool
-    session_id: str | None
     through: Through
+    session_id: str | None = None
+
+
+class Redirect(msgspec.Struct, frozen=True):
+    """Go to `url` instead: 302. `cookies` are whole values of Set-Cookie."""
+
+    url: str
+    cookies: tuple[str, ...] = ()
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """A table as it comes, part by part, saved under the name `file`."""
+
+    parts: AsyncIterator[bytes]
+    file: str
 
 
 class Context:
-    """One request: who asks for what, and by what means it is answered.
+    """One call of the API: who asks, from where, and by what.
 
-    `path` has the parameters of the path, decoded. An operator's handler may set `object` to name what it changed better than the
-    route can, and `before` to what that was until now, both for the log of actions.
+    `path` holds the parameters of the path, decoded. A handler that changes something may note for the log of operators' actions
+    what it was done to (`object`) and how that was `before`. What it leaves in `session_token` becomes the session's cookie: a new
+    token, or "" to end it.
     """
 
     def __init__(
         self,
         *,
         bus: Bus,
-        person: Person,
+        settings: EdgeSettings,
         path: dict[str, str],
         language: Language,
-        address: str,
-        agent: str,
-        settings: EdgeSettings,
+        client: Client,
+        cookies: dict[str, str],
+        person: Person | None,
     ) -> None:
         self.bus = bus
-        self.person = person
+        self.settings = settings
         self.path = path
         self.language = language
-        self.address = address
-        self.agent = agent
-        self.settings = settings
+        self.client = client
+        self.cookies = cookies
+        self.session_token: str | None = None
         self.object = ""
         self.before: msgspec.Struct | None = None
+        self._person = person
+
+    @property
+    def person(self) -> Person:
+        """Who asks; the route's access sees to it that there is somebody. Raises: Unauthenticated."""
+        if self._person is None:
+            raise Unauthenticated("sign_in_needed")
+        return self._person
+
+    @property
+    def is_signed_in(self) -> bool:
+        """Whether somebody asks who is known, also where nobody need be."""
+        return self._person is not None
+
+    def set_session(self, token: str) -> None:
+        """Let the browser carry `token` from this answer on."""
+        self.session_token = token
+
+    def clear_session(self) -> None:
+        """Let the browser forget its session with this answer."""
+        self.session_token = ""
 
 
-Handler = Callable[[Context, Any, Any], Awaitable[msgspec.Struct]]
+Answer = msgspec.Struct | Redirect | Rows
+Handler = Callable[[Context, Any, Any], Awaitable[Answer]]
+"""`await handler(context, ask, query)` → what the endpoint gives."""
