@@ -124,6 +124,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "此操作只能在控制台中进行，不能使用管理密钥。",
     ),
     "operators_only": ("Only operators of this site may do this.", "仅限本站管理员操作。"),
+    "own_role": (
+        "Nobody changes their own role. Ask another operator.",
+        "不能更改自己的角色，请联系其他管理员。",
+    ),
+    "own_account": (
+        "Nobody suspends their own account. Ask another operator.",
+        "不能停用自己的账户，请联系其他管理员。",
+    ),
     "account_suspended": ("The account is suspended.", "账户已被停用。"),
     "email_not_confirmed": (
         "The e-mail address has not been confirmed yet. Use the link in the message that was sent to it.",
@@ -332,6 +340,17 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "too_many": (
         "There are {limit} {what} already, which is the most there can be. Remove one first.",
         "{what} 已达到 {limit} 个的上限，请先删除一个。",
+    "last_operator": (
+        "This is the only operator. Make somebody else an operator first.",
+        "这是唯一的管理员，请先将其他人设为管理员。",
+    ),
+    "search_too_slow": (
+        "The search took longer than {limit_seconds} seconds. Look for a longer text, or for an id.",
+        "搜索超过 {limit_seconds} 秒。请输入更长的文本或使用 ID 搜索。",
+    ),
+    "more_than_available": (
+        "The account has {available_usd} USD available, and no more than that can be taken from it.",
+        "该账户可用余额为 {available_usd} 美元，最多只能扣除此金额。",
     ),
     "already_exists": ("A {what} named '{name}' exists already.", "名为“{name}”的{what}已存在。"),
     "idempotency_key_in_use": (
