@@ -45,4 +45,5 @@ async def _serve(bus: Bus, handlers: Handlers) -> None:
     await bus.serve(auth.CREATE_KEY, handlers.create_key)
     await bus.serve(auth.REVOKE_KEY, handlers.revoke_key)
     await bus.serve(auth.LIST_KEYS, handlers.list_keys)
+    await bus.serve(auth.GET_NAMES, handlers.get_names)
     await bus.control.flush()  # ready means heard

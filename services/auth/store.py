@@ -198,6 +198,21 @@ async def revoke_key(connection: Connection, key_id: str) -> Key:
     return _read(record, Key)
 
 
+async def names(
+    connection: Connection, account_ids: list[UUID], key_ids: list[str], owner: UUID | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the names of accounts and of keys by id; with an owner, of its keys only."""
+    of_accounts = await connection.fetch(
+        "SELECT id::text, name FROM auth.account WHERE id = ANY ($1::uuid[])", account_ids
+    )
+    of_keys = await connection.fetch(
+        "SELECT id, name FROM auth.api_key WHERE id = ANY ($1::text[]) AND ($2::uuid IS NULL OR account_id = $2)",
+        key_ids,
+        owner,
+    )
+    return dict(of_accounts), dict(of_keys)
+
+
 async def list_keys(connection: Connection, account_id: UUID | None, limit: int) -> tuple[Key, ...]:
     """Return keys, oldest first; those of one account if it is given."""
     records = await connection.fetch(

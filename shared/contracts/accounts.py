@@ -142,10 +142,11 @@ class BatchName(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GetReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened with the money of a request? With `key_id` only if that key made it."""
+    """What happened with the money of a request? With `key_id` only if that key made it, with `account_id` if the account did."""
 
     request_id: str
     key_id: str | None = None
+    account_id: str | None = None
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,6 +172,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     `state` is the hold's. `charges` is empty while it runs and when it was voided, and has two entries if it was settled after it
     had expired. `first_nano_usd` was held at first, `amount_nano_usd` after `extensions`.
+    `error` is the code that the client saw, and the times are those of Settle; None where they are not known.
     """
 
     request_id: str
@@ -189,6 +191,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     amount_nano_usd: int
     extensions: int
     settled_nano_usd: int | None
+    is_stream: bool = False
+    error: str | None = None
+    first_output_ms: int | None = None
+    took_ms: int | None = None
     attempts: tuple[UpstreamAttempt, ...]
     charges: tuple[Charge, ...]
 
@@ -224,7 +230,7 @@ LIST_GROUPS = Call("billing.group.list", Empty, Groups, owner=BILLING, callers=(
 DELETE_GROUP = Call("billing.group.delete", GroupName, Empty, owner=BILLING, callers=(OPERATOR,))
 SET_GROUP = Call("billing.group.set", SetGroup, LimitsInForce, owner=BILLING, callers=(OPERATOR,))
 MAKE_CODES = Call("billing.code.make", MakeCodes, MadeCodes, owner=BILLING, callers=(OPERATOR,))
-CLAIM_CODE = Call("billing.code.claim", ClaimCode, Claimed, owner=BILLING, callers=(OPERATOR,))
+CLAIM_CODE = Call("billing.code.claim", ClaimCode, Claimed, owner=BILLING, callers=(EDGE, OPERATOR))
 LIST_CODES = Call("billing.code.list", Empty, CodeBatches, owner=BILLING, callers=(OPERATOR,))
 REVOKE_CODES = Call("billing.code.revoke", BatchName, CodeBatch, owner=BILLING, callers=(OPERATOR,))
 GET_RECEIPT = Call("billing.receipt.get", GetReceipt, Receipt, owner=BILLING, callers=(EDGE, OPERATOR))
