@@ -196,8 +196,10 @@ class AccountHandlers:
     async def get_receipt(self, request: accounts.GetReceipt) -> accounts.Receipt:
         """Tell what happened with the money of a request."""
         identify("request_id", request.request_id)
+        if request.account_id is not None:
+            identify("account_id", request.account_id)
         async with transaction(self._pool) as connection:
-            receipt = await account_store.receipt(connection, request.request_id, request.key_id)
+            receipt = await account_store.receipt(connection, request)
         if receipt is None:
             raise NotFound("not_found", what="request")
         return receipt

@@ -189,17 +189,19 @@ async def revoke_codes(connection: Connection, name: str) -> accounts.CodeBatch 
     return await batch(connection, name)
 
 
-async def receipt(connection: Connection, request_id: str, key_id: str | None) -> accounts.Receipt | None:
-    """Return the receipt of a request, None when there is no such request, or none of this key."""
+async def receipt(connection: Connection, request: accounts.GetReceipt) -> accounts.Receipt | None:
+    """Return the receipt of a request, None when there is none, or none of this key or account."""
     record = await connection.fetchrow(
         """SELECT id::text AS request_id, account_id::text, key_id, model, state::text, outcome, price_id,
                 extract(epoch FROM created_at)::float8 AS created_unix, extract(epoch FROM closed_at)::float8 AS closed_unix,
                 multiplier_ppm, input_tokens_bound, output_tokens_bound,
                 coalesce(first_nano_usd, amount_nano_usd) AS first_nano_usd, amount_nano_usd, extensions, settled_nano_usd,
-                coalesce(attempts, '[]')::text AS attempts
-           FROM billing.hold WHERE id = $1::uuid AND price_id IS NOT NULL AND ($2::text IS NULL OR key_id = $2)""",
-        request_id,
-        key_id,
+                coalesce(attempts, '[]')::text AS attempts, is_stream, error, first_output_ms, took_ms
+           FROM billing.hold WHERE id = $1::uuid AND price_id IS NOT NULL AND ($2::text IS NULL OR key_id = $2)
+               AND ($3::uuid IS NULL OR account_id = $3::uuid)""",
+        request.request_id,
+        request.key_id,
+        request.account_id,
     )
     if record is None:
         return None
@@ -214,7 +216,7 @@ async def receipt(connection: Connection, request_id: str, key_id: str | None) -
                 extract(epoch FROM created_at)::float8 AS created_unix,
                 input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens
            FROM billing.usage WHERE request_id = $1::uuid ORDER BY is_late""",
-        request_id,
+        request.request_id,
     )
     fields["attempts"] = msgspec.json.decode(fields["attempts"], type=tuple[UpstreamAttempt, ...])
     fields["price"] = price_of(dict(price))

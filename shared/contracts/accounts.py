@@ -197,10 +197,11 @@ class BatchName(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GetReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened with the money of a request? With `key_id` only if that key made it."""
+    """What happened with the money of a request? With `key_id` only if that key made it, with `account_id` if the account did."""
 
     request_id: str
     key_id: str | None = None
+    account_id: str | None = None
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,6 +227,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     `state` is the hold's. `charges` is empty while it runs and when it was voided, and has two entries if it was settled after it
     had expired. `first_nano_usd` was held at first, `amount_nano_usd` after `extensions`.
+    `error` is the code that the client saw, and the times are those of Settle; None where they are not known.
     """
 
     request_id: str
@@ -244,6 +246,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     amount_nano_usd: int
     extensions: int
     settled_nano_usd: int | None
+    is_stream: bool = False
+    error: str | None = None
+    first_output_ms: int | None = None
+    took_ms: int | None = None
     attempts: tuple[UpstreamAttempt, ...]
     charges: tuple[Charge, ...]
 
@@ -300,7 +306,7 @@ MAKE_CODES = Call(
     action=ActionKind("make_codes", "codes {batch}"),
 )  # fmt: skip
 CLAIM_CODE = Call(
-    "billing.code.claim", ClaimCode, Claimed, owner=BILLING, callers=(OPERATOR,),
+    "billing.code.claim", ClaimCode, Claimed, owner=BILLING, callers=(EDGE, OPERATOR),
     action=ActionKind("claim_code", "account {account_id}"),
 )  # fmt: skip
 LIST_CODES = Call("billing.code.list", Empty, CodeBatches, owner=BILLING, callers=(EDGE, OPERATOR))

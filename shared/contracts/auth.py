@@ -258,6 +258,21 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[Key, ...]
 
 
+class GetNames(msgspec.Struct, frozen=True, kw_only=True):
+    """What are these accounts and keys called? At most 1000 of each; with `account_id` only keys of that account are told."""
+
+    account_ids: tuple[str, ...] = ()
+    key_ids: tuple[str, ...] = ()
+    account_id: str | None = None
+
+
+class Names(msgspec.Struct, frozen=True, kw_only=True):
+    """The names by id; what does not exist is left out."""
+
+    accounts: dict[str, str]
+    keys: dict[str, str]
+
+
 class KeyChanged(msgspec.Struct, frozen=True, kw_only=True):
     """A key was revoked or its rights changed; what is cached of an older version is wrong."""
 
@@ -304,6 +319,7 @@ REVOKE_KEY = Call(
     "auth.key.revoke", RevokeKey, Key, owner=AUTH, callers=(EDGE, OPERATOR), action=ActionKind("revoke_key", "key {key_id}")
 )  # fmt: skip
 PLAYGROUND_KEY = Call("auth.key.playground", GetPlaygroundKey, Principal, owner=AUTH, callers=(EDGE,))
+GET_NAMES = Call("auth.names", GetNames, Names, owner=AUTH, callers=(EDGE,))
 LIST_KEYS = Call("auth.key.list", ListKeys, Keys, owner=AUTH, callers=(OPERATOR,))
 
 KEY_CHANGED = Event("auth.event.key_changed", KeyChanged, owner=AUTH, listeners=(EDGE,))
