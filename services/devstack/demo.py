@@ -12,10 +12,10 @@ from typing import Literal
 
 import msgspec
 
-from services.catalogue.catalogue import Catalogue, price_of, shipped
 from services.devstack.process import write_private
 from services.devstack.settings import StackSettings
 from shared.bus import Bus
+from shared.catalogue.catalogue import Catalogue, price_of, shipped
 from shared.contracts import auth, billing, dispatcher, site
 from shared.contracts.call import OPERATOR, Empty
 from shared.errors import InvalidRequest

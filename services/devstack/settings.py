@@ -31,10 +31,10 @@ class StackSettings(Settings, frozen=True, kw_only=True):
             description="PostgreSQL to use instead of the embedded one, as postgresql://…; empty for embedded"
         ),
     ] = Secret("")
-    data_dir: Annotated[str, Meta(description="Directory of the local stack's data")] = ".relay"
     public_url: Annotated[
-        str, Meta(description="Where people reach the console; empty for http://127.0.0.1 and the port")
+        str, Meta(description="Where people reach the console; http://localhost and the port by default")
     ] = ""
+    data_dir: Annotated[str, Meta(description="Directory of the local stack's data")] = ".relay"
     outbox_page: Annotated[
         bool,
         Meta(description="Whether messages to people can be read at /api/outbox when no mail server is set"),

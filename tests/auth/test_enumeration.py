@@ -11,6 +11,7 @@ import pytest
 from asyncpg.connection import LoggedQuery
 
 from services.auth.database import Database
+from services.auth.factors import Codes
 from services.auth.passwords import Passwords
 from services.auth.people_handlers import PeopleHandlers
 from services.auth.postman import Postman
@@ -110,7 +111,8 @@ async def _work(world: World, settings: AuthSettings, ask: Ask, email: str) -> l
     postman = Postman(database, settings, pepper)  # it does not run: its work is done after the answer
     async with database.open():
         with passwords:
-            handlers = PeopleHandlers(database, world.edge, passwords, Sessions(settings), postman)
+            codes = Codes(None, pepper)
+            handlers = PeopleHandlers(database, world.edge, passwords, Sessions(settings), codes, postman)
             try:
                 work.append(repr(await ask(handlers, email)))
             except RelayError as error:
