@@ -13,6 +13,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "The request body is not valid JSON: {problem}.",
         "请求体不是有效的 JSON：{problem}。",
     ),
+    "unknown_parameter": ("There is no parameter '{name}' here.", "此处没有参数“{name}”。"),
     "invalid_value": ("Invalid value: {problem}.", "参数值无效：{problem}。"),
     "wrong_password": ("The password is wrong.", "密码不正确。"),
     "wrong_code": (
@@ -59,6 +60,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "E-mail address or password is wrong.",
         "邮箱或密码不正确。",
     ),
+    "sign_in_needed": ("Sign in first.", "请先登录。"),
+    "management_key_needed": (
+        "Here a management key is needed, 'Authorization: Bearer mk-relay-…', or a session; a key to /v1 does not work.",
+        "此接口需要管理密钥（Authorization: Bearer mk-relay-…）或登录会话，/v1 的密钥在此无效。",
+    ),
     "session_ended": ("You are signed out. Sign in again.", "您已退出登录，请重新登录。"),
     # 402
     "insufficient_balance": (
@@ -104,6 +110,23 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "ip_not_allowed": (
         "This API key may not be used from this address.",
         "此 API 密钥不允许从当前地址使用。",
+    ),
+    "other_site": (
+        "This request does not come from the console's own pages, so it was not obeyed.",
+        "该请求并非来自控制台页面，已拒绝执行。",
+    ),
+    "session_needed": (
+        "This can only be done in the console, and not with a management key.",
+        "此操作只能在控制台中进行，不能使用管理密钥。",
+    ),
+    "operators_only": ("Only operators of this site may do this.", "仅限本站管理员操作。"),
+    "own_role": (
+        "Nobody changes their own role. Ask another operator.",
+        "不能更改自己的角色，请联系其他管理员。",
+    ),
+    "own_account": (
+        "Nobody suspends their own account. Ask another operator.",
+        "不能停用自己的账户，请联系其他管理员。",
     ),
     "account_suspended": ("The account is suspended.", "账户已被停用。"),
     "email_not_confirmed": (
@@ -313,6 +336,18 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "too_many": (
         "There are {limit} {what} already, which is the most there can be. Remove one first.",
         "{what} 已达到 {limit} 个的上限，请先删除一个。",
+    ),
+    "last_operator": (
+        "This is the only operator. Make somebody else an operator first.",
+        "这是唯一的管理员，请先将其他人设为管理员。",
+    ),
+    "search_too_slow": (
+        "The search took longer than {limit_seconds} seconds. Look for a longer text, or for an id.",
+        "搜索超过 {limit_seconds} 秒。请输入更长的文本或使用 ID 搜索。",
+    ),
+    "more_than_available": (
+        "The account has {available_usd} USD available, and no more than that can be taken from it.",
+        "该账户可用余额为 {available_usd} 美元，最多只能扣除此金额。",
     ),
     "already_exists": ("A {what} named '{name}' exists already.", "名为“{name}”的{what}已存在。"),
     "idempotency_key_in_use": (

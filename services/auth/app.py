@@ -7,6 +7,7 @@ from starlette.applications import Starlette
 
 from services.auth.challenges import Challenges
 from services.auth.database import Database
+from services.auth.directory_handlers import DirectoryHandlers
 from services.auth.factor_handlers import FactorHandlers
 from services.auth.factor_sign_in import FactorSignIn
 from services.auth.factors import Codes
@@ -56,7 +57,7 @@ def create_app(settings: AuthSettings, bus: Bus) -> Starlette:
                 await stack.enter_async_context(uses.kept())
             stack.enter_context(passwords)
             life.run_beside(stack, postman.run())
-            for part in parts:
+            for part in (*parts, DirectoryHandlers(database, bus)):
                 await part.serve()
             await _serve_people(bus, of_people, of_sessions)
             await _serve_site(bus, of_site)

@@ -175,6 +175,28 @@ def account_id_of(text: str) -> uuid.UUID:
     return id_of(text, "account")
 
 
+def place_of(param: str, text: str) -> uuid.UUID:
+    """Return the id of a place in a list. Raises: InvalidRequest when it is none."""
+    try:
+        return uuid.UUID(text)
+    except ValueError as error:
+        raise _invalid(param, f"{param} is not an id") from error
+
+
+def account_ids_of(texts: tuple[str, ...]) -> list[uuid.UUID]:
+    """Return at most 1000 ids of accounts."""
+    limit_of(max(1, len(texts)))
+    return [place_of("account_ids", text) for text in texts]
+
+
+def find_of(text: str) -> str:
+    """Return what to look for: 1 to 100 printable characters, without spaces around them."""
+    words = text.strip()
+    if not 1 <= len(words) <= SEARCH_CHARACTERS_MAX or not words.isprintable():
+        raise _invalid("search", f"a search has 1 to {SEARCH_CHARACTERS_MAX} printable characters")
+    return words
+
+
 def is_key_id(text: str) -> bool:
     """Tell whether a key can have this id; other texts are not worth a query, and PostgreSQL refuses some of them."""
     return len(text) == ID_CHARACTERS and set(text) <= set(ALPHABET)

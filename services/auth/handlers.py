@@ -51,6 +51,7 @@ class Handlers:
         await serve(auth.LIST_ACCOUNTS, self.list_accounts)
         await serve(auth.CREATE_USER, self.create_user)
         await serve(auth.LIST_USERS, self.list_users)
+        await serve(auth.GET_NAMES, self.get_names)
 
     async def create_account(self, ask: auth.CreateAccount) -> Account:
         """Return a new account, which billing knows."""
@@ -101,6 +102,16 @@ class Handlers:
             if not items and account_id is not None and not await store.has_account(connection, account_id):
                 raise NotFound("not_found", what="account")
         return auth.Users(items=items)
+
+    async def get_names(self, ask: auth.GetNames) -> auth.Names:
+        """Return what accounts and keys are called. An id that is none has no name."""
+        fields.limit_of(max(len(ask.account_ids), len(ask.key_ids), 1))
+        account_ids = [fields.account_id_of(each) for each in ask.account_ids]
+        key_ids = [each for each in ask.key_ids if fields.is_key_id(each)]
+        owner = None if ask.account_id is None else fields.account_id_of(ask.account_id)
+        async with self._database.look_up() as connection:
+            accounts, of_keys = await store.names(connection, account_ids, key_ids, owner)
+        return auth.Names(accounts=accounts, keys=of_keys)
 
     async def _put_account(self, stored: store.VersionedAccount) -> None:
         account = stored.account

@@ -103,6 +103,21 @@ async def list_users(connection: Connection, account_id: UUID | None, limit: int
     return tuple(_read(record, User) for record in records)
 
 
+async def names(
+    connection: Connection, account_ids: list[UUID], key_ids: list[str], owner: UUID | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the names of accounts and of keys by id; with an owner, of its keys only."""
+    of_accounts = await connection.fetch(
+        "SELECT id::text, name FROM auth.account WHERE id = ANY ($1::uuid[])", account_ids
+    )
+    of_keys = await connection.fetch(
+        "SELECT id, name FROM auth.api_key WHERE id = ANY ($1::text[]) AND ($2::uuid IS NULL OR account_id = $2)",
+        key_ids,
+        owner,
+    )
+    return dict(of_accounts), dict(of_keys)
+
+
 def _versioned(record: asyncpg.Record) -> VersionedAccount:
     return VersionedAccount(account=_read(record, Account), version=record["version"])
 

@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from shared.contracts.accounts import Limits
 from shared.contracts.call import AUTH, EDGE, OPERATOR, Call, Empty, Event
+from shared.trail import ActionKind, SecretText
 
 AccountStatus = Literal["active", "suspended"]
 Role = Literal["admin", "member"]
@@ -65,6 +66,33 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[Account, ...]
 
 
+class FindAccounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Find accounts, newest first, from below the id `before_id` on.
+
+    `search` is a part of a name or of the address of somebody who belongs to it, in any case, or the id of an account or a person.
+    With `account_ids` only those are looked at.
+    """
+
+    search: str | None = None
+    status: AccountStatus | None = None
+    account_ids: tuple[str, ...] | None = None
+    before_id: str | None = None
+    limit: int = 50
+
+
+class FoundAccount(Account, frozen=True, kw_only=True):
+    """An account, and how many of its keys are not revoked."""
+
+    keys: int
+
+
+class FoundAccounts(msgspec.Struct, frozen=True, kw_only=True):
+    """The accounts that were found; `has_more` when the list goes on."""
+
+    items: tuple[FoundAccount, ...]
+    has_more: bool
+
+
 class User(msgspec.Struct, frozen=True, kw_only=True):
     """One person."""
 
@@ -79,9 +107,36 @@ class CreateUser(msgspec.Struct, frozen=True, kw_only=True):
     """Make a person who can sign in; without `account_id` an account of the same name is made as well."""
 
     email: str
-    password: str
+    password: SecretText
     role: Role = "member"
     account_id: str | None = None
+
+
+class ListPeople(msgspec.Struct, frozen=True, kw_only=True):
+    """Who belongs to an account, oldest first, at most a hundred of them?"""
+
+    account_id: str
+
+
+class PersonSheet(User, frozen=True, kw_only=True):
+    """One person as an operator sees them. `seen_unix` is when a session of theirs was last used."""
+
+    is_confirmed: bool
+    has_second_factor: bool
+    seen_unix: float | None = None
+
+
+class PersonSheets(msgspec.Struct, frozen=True, kw_only=True):
+    """The people asked for."""
+
+    items: tuple[PersonSheet, ...]
+
+
+class SetRole(msgspec.Struct, frozen=True, kw_only=True):
+    """Make a person an operator, or no more; one operator is always left."""
+
+    user_id: str
+    role: Role
 
 
 class ListUsers(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,6 +258,21 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[Key, ...]
 
 
+class GetNames(msgspec.Struct, frozen=True, kw_only=True):
+    """What are these accounts and keys called? At most 1000 of each; with `account_id` only keys of that account are told."""
+
+    account_ids: tuple[str, ...] = ()
+    key_ids: tuple[str, ...] = ()
+    account_id: str | None = None
+
+
+class Names(msgspec.Struct, frozen=True, kw_only=True):
+    """The names by id; what does not exist is left out."""
+
+    accounts: dict[str, str]
+    keys: dict[str, str]
+
+
 class KeyChanged(msgspec.Struct, frozen=True, kw_only=True):
     """A key was revoked or its rights changed; what is cached of an older version is wrong."""
 
@@ -217,18 +287,39 @@ class AccountChanged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 VERIFY = Call("auth.verify", Verify, Principal, owner=AUTH, callers=(EDGE,), timeout_seconds=2.0)
-CREATE_ACCOUNT = Call("auth.account.create", CreateAccount, Account, owner=AUTH, callers=(OPERATOR,))
-SET_ACCOUNT_STATUS = Call("auth.account.set_status", SetAccountStatus, Empty, owner=AUTH, callers=(OPERATOR,))
+CREATE_ACCOUNT = Call(
+    "auth.account.create", CreateAccount, Account, owner=AUTH, callers=(OPERATOR,),
+    action=ActionKind("make_account", "account {name}"),
+)  # fmt: skip
+SET_ACCOUNT_STATUS = Call(
+    "auth.account.set_status", SetAccountStatus, Empty, owner=AUTH, callers=(EDGE, OPERATOR),
+    action=ActionKind("set_account_status", "account {account_id}"),
+)  # fmt: skip
+FIND_ACCOUNTS = Call("auth.account.find", FindAccounts, FoundAccounts, owner=AUTH, callers=(EDGE,))
 LIST_ACCOUNTS = Call("auth.account.list", ListAccounts, Accounts, owner=AUTH, callers=(OPERATOR,))
-CREATE_USER = Call("auth.user.create", CreateUser, User, owner=AUTH, callers=(OPERATOR,))
+CREATE_USER = Call(
+    "auth.user.create", CreateUser, User, owner=AUTH, callers=(EDGE, OPERATOR),
+    action=ActionKind("make_person", "person {email}"),
+)  # fmt: skip
+LIST_PEOPLE = Call("auth.person.list", ListPeople, PersonSheets, owner=AUTH, callers=(EDGE,))
+SET_ROLE = Call(
+    "auth.user.role.set", SetRole, User, owner=AUTH, callers=(EDGE,),
+    action=ActionKind("set_role", "person {user_id}"),
+)  # fmt: skip
 LIST_USERS = Call("auth.user.list", ListUsers, Users, owner=AUTH, callers=(OPERATOR,))
-CREATE_KEY = Call("auth.key.create", CreateKey, CreatedKey, owner=AUTH, callers=(EDGE, OPERATOR))
+CREATE_KEY = Call(
+    "auth.key.create", CreateKey, CreatedKey, owner=AUTH, callers=(EDGE, OPERATOR),
+    action=ActionKind("make_key", "account {account_id}"),
+)  # fmt: skip
 GET_KEY = Call("auth.key.get", GetKey, Key, owner=AUTH, callers=(EDGE,))
 SEARCH_KEYS = Call("auth.key.search", SearchKeys, KeyPage, owner=AUTH, callers=(EDGE,))
 UPDATE_KEY = Call("auth.key.update", UpdateKey, Key, owner=AUTH, callers=(EDGE,))
 ROTATE_KEY = Call("auth.key.rotate", RotateKey, CreatedKey, owner=AUTH, callers=(EDGE,))
-REVOKE_KEY = Call("auth.key.revoke", RevokeKey, Key, owner=AUTH, callers=(EDGE, OPERATOR))
+REVOKE_KEY = Call(
+    "auth.key.revoke", RevokeKey, Key, owner=AUTH, callers=(EDGE, OPERATOR), action=ActionKind("revoke_key", "key {key_id}")
+)  # fmt: skip
 PLAYGROUND_KEY = Call("auth.key.playground", GetPlaygroundKey, Principal, owner=AUTH, callers=(EDGE,))
+GET_NAMES = Call("auth.names", GetNames, Names, owner=AUTH, callers=(EDGE,))
 LIST_KEYS = Call("auth.key.list", ListKeys, Keys, owner=AUTH, callers=(OPERATOR,))
 
 KEY_CHANGED = Event("auth.event.key_changed", KeyChanged, owner=AUTH, listeners=(EDGE,))
