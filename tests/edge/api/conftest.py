@@ -6,23 +6,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.edge.api import accounts, actions, channels, codes, groups, prices, table, trail
-from services.edge.api.context import Context, Handler, Person, Through
+from services.edge.api import table, trail
+from services.edge.api.context import Context, Person, Through
 from services.edge.api.endpoint import Endpoint, Nothing
+from services.edge.api.handlers import HANDLERS
 from services.edge.api.shapes import operator
 from services.edge.settings import EdgeSettings
 from shared.bus import Bus
 from shared.contracts import auth
 from shared.contracts.call import EDGE, OPERATOR
+from shared.contracts.people import Client
 from shared.ids import uuid7
 from shared.settings import Secret, Settings
 from tests.cli.conftest import Relay, relay_of
 
-HANDLERS: dict[Endpoint, Handler] = {
-    endpoint: handler
-    for area in (accounts, actions, channels, codes, groups, prices)
-    for endpoint, handler in area.HANDLERS.items()
-}
 ADDRESS = "192.0.2.7"
 
 
@@ -68,6 +65,7 @@ class Operator:
             account_id=self.user.account_id,
             email=self.user.email,
             role=self.user.role,
+            language="en",
             is_fresh=True,
             session_id=str(uuid7()),
             through=self.through,
@@ -77,8 +75,8 @@ class Operator:
             person=person,
             path=path or {},
             language="en",
-            address=ADDRESS,
-            agent="a test",
+            client=Client(address=ADDRESS, agent="a test"),
+            cookies={},
             settings=EdgeSettings(nats_url=self.running.nats_url),
         )
 
