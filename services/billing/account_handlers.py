@@ -21,6 +21,7 @@ NAME_CHARACTERS_MAX = 100
 MODELS_MAX = 1000
 CODES_MAX = 5000  # their texts fit into one message
 SPENDING_DAYS_MAX = 400
+KEYS_MAX = 200  # of one page
 ACCOUNTS_MAX = 500  # that are asked for at once
 
 
@@ -37,6 +38,7 @@ class AccountHandlers:
         serve = self._bus.serve
         await serve(accounts.SET_LIMITS, self.set_limits)
         await serve(accounts.GET_LIMITS, self.get_limits)
+        await serve(accounts.GET_KEYS, self.get_keys)
         await serve(accounts.PUT_GROUP, self.put_group)
         await serve(accounts.LIST_GROUPS, self.list_groups)
         await serve(accounts.LIST_MEMBERS, self.list_members)
@@ -64,6 +66,16 @@ class AccountHandlers:
         """Tell which limits there are, and what is used of them."""
         identify("account_id", request.account_id)
         return await self._limits(request.account_id, request.key_id)
+
+    async def get_keys(self, request: accounts.GetKeys) -> accounts.KeysInForce:
+        """Tell what keys cost and count."""
+        identify("account_id", request.account_id)
+        if len(request.key_ids) > KEYS_MAX:
+            raise _invalid("key_ids", f"at most {KEYS_MAX} keys are told of at once")
+        async with transaction(self._pool) as connection:
+            return accounts.KeysInForce(
+                items=await account_store.keys_in_force(connection, request.account_id, request.key_ids)
+            )
 
     async def put_group(self, request: accounts.Group) -> accounts.Group:
         """Make a group, or replace what it says."""
@@ -184,8 +196,10 @@ class AccountHandlers:
     async def get_receipt(self, request: accounts.GetReceipt) -> accounts.Receipt:
         """Tell what happened with the money of a request."""
         identify("request_id", request.request_id)
+        if request.account_id is not None:
+            identify("account_id", request.account_id)
         async with transaction(self._pool) as connection:
-            receipt = await account_store.receipt(connection, request.request_id, request.key_id)
+            receipt = await account_store.receipt(connection, request)
         if receipt is None:
             raise NotFound("not_found", what="request")
         return receipt

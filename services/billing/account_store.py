@@ -64,6 +64,31 @@ async def has_key(connection: Connection, account_id: str, key_id: str) -> bool:
     )
 
 
+async def keys_in_force(
+    connection: Connection, account_id: str, key_ids: tuple[str, ...]
+) -> tuple[accounts.KeyInForce, ...]:
+    """Return limits and charges of those keys that the account has. What a metered key was charged its meter knows (I30)."""
+    records = await connection.fetch(
+        """SELECT k.id, billing.limits_of(k.account_id, k.id)::text AS in_force,
+                coalesce(m.total_nano_usd, (
+                    SELECT sum(u.charged_nano_usd) FROM billing.usage AS u
+                    WHERE u.account_id = k.account_id AND u.key_id = k.id
+                ), 0)::bigint AS spent_nano_usd
+           FROM billing.api_key AS k LEFT JOIN billing.meter AS m ON m.id = k.id AND k.is_metered
+           WHERE k.account_id = $1::uuid AND k.id = ANY ($2)""",
+        account_id,
+        list(key_ids),
+    )
+    return tuple(
+        accounts.KeyInForce(
+            key_id=record["id"],
+            in_force=msgspec.json.decode(record["in_force"], type=accounts.LimitsInForce),
+            spent_nano_usd=record["spent_nano_usd"],
+        )
+        for record in records
+    )
+
+
 async def put_group(connection: Connection, group: accounts.Group) -> None:
     """Store a group in place of the one of this name."""
     await connection.fetchval(
@@ -164,17 +189,19 @@ async def revoke_codes(connection: Connection, name: str) -> accounts.CodeBatch 
     return await batch(connection, name)
 
 
-async def receipt(connection: Connection, request_id: str, key_id: str | None) -> accounts.Receipt | None:
-    """Return the receipt of a request, None when there is no such request, or none of this key."""
+async def receipt(connection: Connection, request: accounts.GetReceipt) -> accounts.Receipt | None:
+    """Return the receipt of a request, None when there is none, or none of this key or account."""
     record = await connection.fetchrow(
         """SELECT id::text AS request_id, account_id::text, key_id, model, state::text, outcome, price_id,
                 extract(epoch FROM created_at)::float8 AS created_unix, extract(epoch FROM closed_at)::float8 AS closed_unix,
                 multiplier_ppm, input_tokens_bound, output_tokens_bound,
                 coalesce(first_nano_usd, amount_nano_usd) AS first_nano_usd, amount_nano_usd, extensions, settled_nano_usd,
-                coalesce(attempts, '[]')::text AS attempts
-           FROM billing.hold WHERE id = $1::uuid AND price_id IS NOT NULL AND ($2::text IS NULL OR key_id = $2)""",
-        request_id,
-        key_id,
+                coalesce(attempts, '[]')::text AS attempts, is_stream, error, first_output_ms, took_ms
+           FROM billing.hold WHERE id = $1::uuid AND price_id IS NOT NULL AND ($2::text IS NULL OR key_id = $2)
+               AND ($3::uuid IS NULL OR account_id = $3::uuid)""",
+        request.request_id,
+        request.key_id,
+        request.account_id,
     )
     if record is None:
         return None
@@ -189,7 +216,7 @@ async def receipt(connection: Connection, request_id: str, key_id: str | None) -
                 extract(epoch FROM created_at)::float8 AS created_unix,
                 input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens
            FROM billing.usage WHERE request_id = $1::uuid ORDER BY is_late""",
-        request_id,
+        request.request_id,
     )
     fields["attempts"] = msgspec.json.decode(fields["attempts"], type=tuple[UpstreamAttempt, ...])
     fields["price"] = price_of(dict(price))

@@ -4,13 +4,13 @@ import msgspec
 
 from services.dispatcher import fields, store
 from services.dispatcher.channels import CREDENTIAL, Channels
-from services.dispatcher.sealing import Sealer
 from shared.bus import Bus
 from shared.contracts import dispatcher
 from shared.contracts.call import Empty
 from shared.db import Connection, Pool, transaction
 from shared.errors import InvalidRequest, NotFound
 from shared.ids import uuid7
+from shared.sealing import Sealer
 
 DEFAULT_KEY = "default"  # the key that a channel is made with
 

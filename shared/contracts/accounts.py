@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from shared.contracts.billing import Balance, Price, UpstreamAttempt, Usage
-from shared.contracts.call import BILLING, EDGE, OPERATOR, Call, Empty
+from shared.contracts.call import AUTH, BILLING, EDGE, OPERATOR, Call, Empty
 from shared.trail import ActionKind, SecretBytes
 
 Scope = Literal["key", "account"]
@@ -55,6 +55,27 @@ class LimitsInForce(msgspec.Struct, frozen=True, kw_only=True):
     group_name: str | None = None
     multiplier_ppm: int = 1_000_000
     allowed_models: tuple[str, ...] = ()
+
+
+class GetKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """What do these keys of an account, at most 200, cost and count? Those that it does not have are left out."""
+
+    account_id: str
+    key_ids: tuple[str, ...]
+
+
+class KeyInForce(msgspec.Struct, frozen=True, kw_only=True):
+    """A key's limits with what they count now, and what it was charged in all."""
+
+    key_id: str
+    in_force: LimitsInForce
+    spent_nano_usd: int
+
+
+class KeysInForce(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys asked for, in no order."""
+
+    items: tuple[KeyInForce, ...]
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,10 +197,11 @@ class BatchName(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GetReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened with the money of a request? With `key_id` only if that key made it."""
+    """What happened with the money of a request? With `key_id` only if that key made it, with `account_id` if the account did."""
 
     request_id: str
     key_id: str | None = None
+    account_id: str | None = None
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,6 +227,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     `state` is the hold's. `charges` is empty while it runs and when it was voided, and has two entries if it was settled after it
     had expired. `first_nano_usd` was held at first, `amount_nano_usd` after `extensions`.
+    `error` is the code that the client saw, and the times are those of Settle; None where they are not known.
     """
 
     request_id: str
@@ -223,6 +246,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     amount_nano_usd: int
     extensions: int
     settled_nano_usd: int | None
+    is_stream: bool = False
+    error: str | None = None
+    first_output_ms: int | None = None
+    took_ms: int | None = None
     attempts: tuple[UpstreamAttempt, ...]
     charges: tuple[Charge, ...]
 
@@ -252,10 +279,13 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SET_LIMITS = Call(
-    "billing.limits.set", SetLimits, LimitsInForce, owner=BILLING, callers=(EDGE, OPERATOR),
+    "billing.limits.set", SetLimits, LimitsInForce, owner=BILLING, callers=(AUTH, EDGE, OPERATOR),
     action=ActionKind("set_limits", "account {account_id}"),
 )  # fmt: skip
-GET_LIMITS = Call("billing.limits.get", GetLimits, LimitsInForce, owner=BILLING, callers=(EDGE, OPERATOR))
+GET_LIMITS = Call(
+    "billing.limits.get", GetLimits, LimitsInForce, owner=BILLING, callers=(AUTH, EDGE, OPERATOR)
+)
+GET_KEYS = Call("billing.keys.get", GetKeys, KeysInForce, owner=BILLING, callers=(EDGE,))
 PUT_GROUP = Call(
     "billing.group.put", Group, Group, owner=BILLING, callers=(EDGE, OPERATOR),
     action=ActionKind("put_group", "group {name}"),
@@ -276,7 +306,7 @@ MAKE_CODES = Call(
     action=ActionKind("make_codes", "codes {batch}"),
 )  # fmt: skip
 CLAIM_CODE = Call(
-    "billing.code.claim", ClaimCode, Claimed, owner=BILLING, callers=(OPERATOR,),
+    "billing.code.claim", ClaimCode, Claimed, owner=BILLING, callers=(EDGE, OPERATOR),
     action=ActionKind("claim_code", "account {account_id}"),
 )  # fmt: skip
 LIST_CODES = Call("billing.code.list", Empty, CodeBatches, owner=BILLING, callers=(EDGE, OPERATOR))

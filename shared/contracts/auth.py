@@ -3,12 +3,15 @@
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from shared.contracts.accounts import Limits
 from shared.contracts.call import AUTH, EDGE, OPERATOR, Call, Empty, Event
 from shared.trail import ActionKind, SecretText
 
 AccountStatus = Literal["active", "suspended"]
 Role = Literal["admin", "member"]
+KeyState = Literal["active", "expired", "revoked"]
 
 
 class Verify(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,7 +153,7 @@ class Users(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """One API key as it may be shown: everything but its secret."""
+    """One API key as it may be shown: everything but its secret. `last_used_unix` is true to about a minute."""
 
     id: str
     account_id: str
@@ -159,18 +162,24 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     created_unix: float
     expires_unix: float | None = None
     revoked_unix: float | None = None
+    last_used_unix: float | None = None
     allowed_models: tuple[str, ...] = ()
     allowed_addresses: tuple[str, ...] = ()
 
 
 class CreateKey(msgspec.Struct, frozen=True, kw_only=True):
-    """Make a key for an account. `lifetime_seconds` None means that it does not expire."""
+    """Make a key for an account, with limits if they are given: billing holds them before anybody has the key.
+
+    It ends after `lifetime_seconds` or at `expires_unix`; with neither it does not expire.
+    """
 
     account_id: str
     name: str
     lifetime_seconds: float | None = None
+    expires_unix: float | None = None
     allowed_models: tuple[str, ...] = ()
     allowed_addresses: tuple[str, ...] = ()
+    limits: Limits | None = None
 
 
 class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,9 +190,59 @@ class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RevokeKey(msgspec.Struct, frozen=True, kw_only=True):
-    """End a key for good; when the answer comes, billing refuses it."""
+    """End a key for good; when the answer comes, billing refuses it. With `account_id` only a key of that account."""
 
     key_id: str
+    account_id: str | None = None
+
+
+class GetKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The key of this id, if it is one of the account."""
+
+    account_id: str
+    key_id: str
+
+
+class SearchKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """List an account's keys, newest first, after `cursor`. `search` is a part of a name, in any case of letters."""
+
+    account_id: str
+    search: str | None = None
+    state: KeyState | None = None
+    cursor: str | None = None
+    limit: int = 50
+
+
+class KeyPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of keys; `next_cursor` asks for the one after it, None when there is none."""
+
+    items: tuple[Key, ...]
+    next_cursor: str | None
+
+
+class UpdateKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Change what is given of a key; `expires_unix` None makes it last, `limits` replaces all that it had."""
+
+    account_id: str
+    key_id: str
+    name: str | UnsetType = UNSET
+    expires_unix: float | UnsetType | None = UNSET
+    allowed_models: tuple[str, ...] | UnsetType = UNSET
+    allowed_addresses: tuple[str, ...] | UnsetType = UNSET
+    limits: Limits | UnsetType = UNSET
+
+
+class RotateKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Make a key with the name, rights, limits and end of this one, and revoke this one: both happen, or neither."""
+
+    account_id: str
+    key_id: str
+
+
+class GetPlaygroundKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The key that the playground of an account spends with: made when first asked for, and of a secret that nobody knows."""
+
+    account_id: str
 
 
 class ListKeys(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +256,21 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     """The keys asked for."""
 
     items: tuple[Key, ...]
+
+
+class GetNames(msgspec.Struct, frozen=True, kw_only=True):
+    """What are these accounts and keys called? At most 1000 of each; with `account_id` only keys of that account are told."""
+
+    account_ids: tuple[str, ...] = ()
+    key_ids: tuple[str, ...] = ()
+    account_id: str | None = None
+
+
+class Names(msgspec.Struct, frozen=True, kw_only=True):
+    """The names by id; what does not exist is left out."""
+
+    accounts: dict[str, str]
+    keys: dict[str, str]
 
 
 class KeyChanged(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,12 +308,18 @@ SET_ROLE = Call(
 )  # fmt: skip
 LIST_USERS = Call("auth.user.list", ListUsers, Users, owner=AUTH, callers=(OPERATOR,))
 CREATE_KEY = Call(
-    "auth.key.create", CreateKey, CreatedKey, owner=AUTH, callers=(OPERATOR,),
+    "auth.key.create", CreateKey, CreatedKey, owner=AUTH, callers=(EDGE, OPERATOR),
     action=ActionKind("make_key", "account {account_id}"),
 )  # fmt: skip
+GET_KEY = Call("auth.key.get", GetKey, Key, owner=AUTH, callers=(EDGE,))
+SEARCH_KEYS = Call("auth.key.search", SearchKeys, KeyPage, owner=AUTH, callers=(EDGE,))
+UPDATE_KEY = Call("auth.key.update", UpdateKey, Key, owner=AUTH, callers=(EDGE,))
+ROTATE_KEY = Call("auth.key.rotate", RotateKey, CreatedKey, owner=AUTH, callers=(EDGE,))
 REVOKE_KEY = Call(
-    "auth.key.revoke", RevokeKey, Key, owner=AUTH, callers=(OPERATOR,), action=ActionKind("revoke_key", "key {key_id}")
+    "auth.key.revoke", RevokeKey, Key, owner=AUTH, callers=(EDGE, OPERATOR), action=ActionKind("revoke_key", "key {key_id}")
 )  # fmt: skip
+PLAYGROUND_KEY = Call("auth.key.playground", GetPlaygroundKey, Principal, owner=AUTH, callers=(EDGE,))
+GET_NAMES = Call("auth.names", GetNames, Names, owner=AUTH, callers=(EDGE,))
 LIST_KEYS = Call("auth.key.list", ListKeys, Keys, owner=AUTH, callers=(OPERATOR,))
 
 KEY_CHANGED = Event("auth.event.key_changed", KeyChanged, owner=AUTH, listeners=(EDGE,))

@@ -46,12 +46,13 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 class Site(msgspec.Struct, frozen=True, kw_only=True):
     """The settings, and what else a page must know of this site.
 
-    `public_url` is where people reach the console, without a slash at its end. `has_outbox` says that messages can be read at the
-    site itself, which only a local stack allows.
+    `public_url` is where people reach the console, without a slash at its end. `has_mail` says that there is a mail server,
+    `has_outbox` that messages can be read at the site itself, which only a local stack allows.
     """
 
     settings: SiteSettings
     public_url: str
+    has_mail: bool
     has_outbox: bool
     providers: tuple[Provider, ...] = ()
 

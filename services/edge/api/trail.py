@@ -75,7 +75,7 @@ async def begin(context: Context, endpoint: Endpoint, ask: msgspec.Struct) -> Be
             user_id=person.user_id,
             email=person.email,
             through=person.through,
-            address=context.client.address,
+            address=context.address,
             action=kind.name,
             object=kind.object_of({**msgspec.structs.asdict(ask), **context.path}),
             asked=redacted(ask).decode(),
