@@ -1,5 +1,6 @@
 """Lists of the past: calls, transfers and claims, page by page, of whom they are and of nobody else."""
 
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -174,9 +175,9 @@ async def test_transfers_chain_and_name_their_reason(ledger: Ledger, account: UU
         ("credit", 10**9, "a gift", None),
     ]  # fmt: skip
     assert page.items[0].request_id == str(request)
-    for newer, older in zip(page.items, page.items[1:], strict=False):
+    for newer, older in itertools.pairwise(page.items):
         assert newer.balance_nano_usd == older.balance_nano_usd + newer.amount_nano_usd
-    singly = []
+    singly: list[records.TransferRecord] = []
     before: int | None = None
     while True:
         one = await transfers(ledger, account, limit=1, before=before)
