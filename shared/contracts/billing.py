@@ -5,6 +5,7 @@ from typing import Literal, Self
 import msgspec
 
 from shared.contracts.call import AUTH, BILLING, DISPATCHER, EDGE, OPERATOR, Call, Empty, Event, WorkQueue
+from shared.trail import ActionKind
 
 Outcome = Literal["completed", "client_gone", "upstream_failed", "refused", "platform_failed", "unfunded"]
 AbortPolicy = Literal["estimate", "no_bill"]
@@ -397,8 +398,14 @@ END_LEASE = Call("billing.lease.end", Lease, LeaseState, owner=BILLING, callers=
 PUT_ACCOUNT = Call("billing.account.put", PutAccount, Empty, owner=BILLING, callers=(AUTH,))
 PUT_KEY = Call("billing.key.put", PutKey, Empty, owner=BILLING, callers=(AUTH,))
 GET_BALANCE = Call("billing.balance.get", GetBalance, Balance, owner=BILLING, callers=(EDGE, OPERATOR))
-CREDIT = Call("billing.credit", Credit, Balance, owner=BILLING, callers=(AUTH, OPERATOR))
-SET_PRICE = Call("billing.price.set", SetPrice, Price, owner=BILLING, callers=(OPERATOR,))
+CREDIT = Call(
+    "billing.credit", Credit, Balance, owner=BILLING, callers=(AUTH, EDGE, OPERATOR),
+    action=ActionKind("credit", "account {account_id}"),
+)  # fmt: skip
+SET_PRICE = Call(
+    "billing.price.set", SetPrice, Price, owner=BILLING, callers=(EDGE, OPERATOR),
+    action=ActionKind("set_price", "price of {model}"),
+)  # fmt: skip
 LIST_PRICES = Call("billing.price.list", ListPrices, Prices, owner=BILLING, callers=(EDGE, OPERATOR))
 LIST_USAGE = Call("billing.usage.list", GetUsage, UsageRecords, owner=BILLING, callers=(OPERATOR,))
 

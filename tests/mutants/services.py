@@ -164,9 +164,9 @@ EDGE = (
         IN_PRINCIPALS + "an_answer_that_is_older_than_a_change_is_not_remembered",
     ),
     _mutant(
-        "revocation is not billing's", "key: a change is acknowledged after billing holds it", "services/auth/handlers.py",
-        "            key = await store.revoke_key(connection, ask.key_id)\n            await self._put_key(key)\n",
-        "            key = await store.revoke_key(connection, ask.key_id)\n        await self._put_key(key)\n",
+        "revocation is not billing's", "key: a change is acknowledged after billing holds it", "services/auth/key_handlers.py",
+        "            key = await key_store.revoke(connection, ask.key_id)\n            await self._put(key)\n",
+        "            key = await key_store.revoke(connection, ask.key_id)\n        await self._put(key)\n",
         "tests/auth/test_changes.py::test_a_change_that_billing_refuses_is_not_made",
     ),
 )  # fmt: skip
