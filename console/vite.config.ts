@@ -17,12 +17,12 @@ export default defineConfig({
     chunkSizeWarningLimit: 1000,
     rolldownOptions: {
       output: {
-        // What every page needs and hardly ever changes is one file, which a browser keeps over releases.
+        // What every page needs whole and hardly ever changes is one file, which a browser keeps over releases.
         codeSplitting: {
           groups: [
             {
               name: "vendor",
-              test: /node_modules\/(react|react-dom|scheduler|i18next|react-i18next|@tanstack|wouter|regexparam|use-sync-external-store)\//,
+              test: /node_modules\/(react|react-dom|scheduler|i18next)\//,
             },
           ],
         },

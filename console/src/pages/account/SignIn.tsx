@@ -1,4 +1,4 @@
-import { Alert, Anchor, Button, Group, PasswordInput, Stack, Text, TextInput } from "@mantine/core";
+import { Alert, Anchor, Button, Group, Input, PasswordInput, Stack, TextInput } from "@mantine/core";
 import { IconFingerprint } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
@@ -69,9 +69,7 @@ function FirstStep({ onSecondFactor }: { onSecondFactor: (step: Shape<"SignedIn"
           />
           <div>
             <Group justify="space-between" mb={4}>
-              <Text component="label" htmlFor="password" size="sm" fw={500}>
-                {t("password")}
-              </Text>
+              <Input.Label htmlFor="password">{t("password")}</Input.Label>
               <Anchor component={Link} href="/forgot-password" size="sm">
                 {t("signIn.forgot")}
               </Anchor>
