@@ -72,6 +72,11 @@ class RunningStack:
         return f"http://{HOST}:{self.port}"
 
     @property
+    def public_url(self) -> str:
+        """Where people reach the console."""
+        return self._variables.get("public_url", self.url)
+
+    @property
     def base_url(self) -> str:
         """What an SDK is given."""
         return self.url + "/v1"
