@@ -14,6 +14,23 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "请求体不是有效的 JSON：{problem}。",
     ),
     "invalid_value": ("Invalid value: {problem}.", "参数值无效：{problem}。"),
+    "wrong_password": ("The password is wrong.", "密码不正确。"),
+    "wrong_code": (
+        "The code is wrong, or was used already.",
+        "验证码不正确或已使用。",
+    ),
+    "password_too_common": (
+        "This password is among those that leak most often. Choose another.",
+        "该密码属于最常泄露的密码之一，请换一个。",
+    ),
+    "link_not_valid": (
+        "The link is no longer valid: it was used, has expired, or is not whole. Ask for a new one.",
+        "链接已失效：可能已被使用、过期或不完整。请重新获取。",
+    ),
+    "site_changed": (
+        "Somebody else has changed the settings meanwhile. Look at them again before you save yours.",
+        "设置已被他人修改，请重新查看后再保存。",
+    ),
     "missing_required_parameter": (
         "Missing required parameter: '{name}'.",
         "缺少必填参数：“{name}”。",
@@ -38,6 +55,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "expired_api_key": ("The API key has expired.", "API 密钥已过期。"),
     "revoked_api_key": ("The API key has been revoked.", "API 密钥已被吊销。"),
+    "wrong_credentials": (
+        "E-mail address or password is wrong.",
+        "邮箱或密码不正确。",
+    ),
+    "session_ended": ("You are signed out. Sign in again.", "您已退出登录，请重新登录。"),
     # 402
     "insufficient_balance": (
         "The balance is used up: this request may cost up to {needed_usd} USD and {available_usd} USD are available. "
@@ -84,6 +106,23 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "此 API 密钥不允许从当前地址使用。",
     ),
     "account_suspended": ("The account is suspended.", "账户已被停用。"),
+    "email_not_confirmed": (
+        "The e-mail address has not been confirmed yet. Use the link in the message that was sent to it.",
+        "邮箱地址尚未确认，请使用发送到该邮箱的邮件中的链接。",
+    ),
+    "sign_up_off": ("Nobody can sign up here at the moment.", "目前不开放注册。"),
+    "invitation_needed": (
+        "Sign-up is by invitation: use the link that you were given.",
+        "注册需要邀请，请使用您收到的邀请链接。",
+    ),
+    "invitation_not_valid": (
+        "The invitation is not valid for this: it was used, withdrawn, has expired, or is for another e-mail address.",
+        "邀请无效：可能已被使用、撤回、过期，或属于其他邮箱地址。",
+    ),
+    "fresh_sign_in_needed": (
+        "Confirm first that it is you, with your password or second factor.",
+        "请先使用密码或第二因素确认身份。",
+    ),
     # 404
     "model_not_found": (
         "The model '{model}' does not exist. GET /v1/models lists what does.",
@@ -113,6 +152,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "too_many_wrong_keys": (
         "Too many wrong API keys were tried. Wait before trying a key that has not been used here recently.",
         "错误的 API 密钥尝试次数过多。请稍后再尝试近期未在此使用过的密钥。",
+    ),
+    "too_many_attempts": (
+        "Too many attempts. Try again in {retry_seconds} s.",
+        "尝试次数过多，请在 {retry_seconds} 秒后重试。",
     ),
     "balance_held": (
         "The balance is held by requests that are still running. Try again when one has ended.",

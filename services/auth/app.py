@@ -7,6 +7,7 @@ from starlette.applications import Starlette
 
 from services.auth.database import Database
 from services.auth.handlers import Handlers
+from services.auth.passwords import Passwords
 from services.auth.secrets import Pepper
 from services.auth.settings import AuthSettings
 from shared.bus import Bus
@@ -18,7 +19,8 @@ from shared.service import Life, build
 def create_app(settings: AuthSettings, bus: Bus) -> Starlette:
     """Return the service as an application; it answers calls on `bus` while its lifespan runs."""
     database = Database(settings.database_url.reveal(), pool_size=settings.database_pool_size)
-    handlers = Handlers(database, bus, Pepper(settings.pepper))
+    passwords = Passwords(settings.password_threads)
+    handlers = Handlers(database, bus, Pepper(settings.pepper), passwords)
 
     @asynccontextmanager
     async def opened(life: Life, metrics: Metrics) -> AsyncIterator[Mapping[str, object]]:

@@ -11,6 +11,7 @@ NAME_CHARACTERS_MAX = 100
 EMAIL_CHARACTERS_MAX = 254  # RFC 5321 §4.5.3.1.3: a path of 256 with its two brackets
 PASSWORD_CHARACTERS_MIN = 8
 PASSWORD_CHARACTERS_MAX = 128
+_SPECIAL = frozenset(' "(),:;<>[]\\')
 LIST_ENTRIES_MAX = 100
 MODEL_CHARACTERS_MAX = 200
 LIFETIME_SECONDS_MAX = 100 * 365 * 86_400.0
@@ -26,11 +27,14 @@ def name_of(text: str) -> str:
 
 
 def email_of(text: str) -> str:
-    """Return an e-mail address in lower case. Whether it receives mail only a mail can tell."""
+    """Return an e-mail address in lower case. Whether it receives mail only a mail can tell.
+
+    What needs quotes (RFC 5322 §3.2.3) is refused: no such address is in use, and a header of a message is no place to try.
+    """
     email = text.strip().lower()
     local, _, domain = email.partition("@")
-    is_one_word = email.isprintable() and " " not in email
-    if not (local and domain and is_one_word) or "@" in domain or len(email) > EMAIL_CHARACTERS_MAX:
+    is_plain = email.isprintable() and not _SPECIAL.intersection(email) and ".." not in f".{local}."
+    if not (local and domain and is_plain) or "@" in domain or len(email) > EMAIL_CHARACTERS_MAX:
         raise _invalid("email", f"{text[:40]!r} is not an e-mail address")
     return email
 
@@ -68,6 +72,14 @@ def lifetime_of(seconds: float | None) -> float | None:
     return seconds
 
 
+def id_of(text: str, what: str) -> uuid.UUID:
+    """Return the id of a `what`. Raises: NotFound when it is none, since then there is no such thing."""
+    try:
+        return uuid.UUID(text)
+    except ValueError as error:
+        raise NotFound("not_found", what=what) from error
+
+
 def limit_of(count: int) -> int:
     """Return how many items to list, 1 to 1000."""
     if not 1 <= count <= LIMIT_MAX:
@@ -77,10 +89,7 @@ def limit_of(count: int) -> int:
 
 def account_id_of(text: str) -> uuid.UUID:
     """Return the id of an account. Raises: NotFound when it is none, since then there is no such account."""
-    try:
-        return uuid.UUID(text)
-    except ValueError as error:
-        raise NotFound("not_found", what="account") from error
+    return id_of(text, "account")
 
 
 def is_key_id(text: str) -> bool:

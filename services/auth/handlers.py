@@ -25,7 +25,8 @@ import msgspec
 
 from services.auth import fields, store
 from services.auth.database import Database
-from services.auth.secrets import Pepper, hash_password
+from services.auth.passwords import Passwords
+from services.auth.secrets import Pepper
 from shared import keys
 from shared.bus import Bus
 from shared.contracts import auth, billing
@@ -42,10 +43,11 @@ log = logging.getLogger(__name__)
 class Handlers:
     """The calls of `shared.contracts.auth`, for as long as `database` is open and `bus` connected."""
 
-    def __init__(self, database: Database, bus: Bus, pepper: Pepper) -> None:
+    def __init__(self, database: Database, bus: Bus, pepper: Pepper, passwords: Passwords) -> None:
         self._database = database
         self._bus = bus
         self._pepper = pepper
+        self._passwords = passwords
 
     async def verify(self, ask: auth.Verify) -> Principal:
         """Return whose key it is. Raises: Unauthenticated, Forbidden when the account is suspended."""
@@ -95,7 +97,7 @@ class Handlers:
         """
         ask = msgspec.structs.replace(ask, email=fields.email_of(ask.email))
         account_id = uuid7() if ask.account_id is None else fields.account_id_of(ask.account_id)
-        password_hash = await hash_password(fields.password_of(ask.password))
+        password_hash = await self._passwords.hash(fields.password_of(ask.password))
         async with self._database.change() as connection:
             if ask.account_id is not None:
                 return await store.insert_user(connection, uuid7(), account_id, ask, password_hash)

@@ -1,20 +1,17 @@
-"""What is stored in place of a secret: a keyed hash of an API key, a slow hash of a password. No I/O.
+"""What is stored in place of the secret of an API key: a keyed hash. No I/O.
 
 A key's secret has 190 random bits, so one HMAC is enough and fast; the pepper is kept outside the database, so that a
-stolen dump cannot even be tested against. A password has few bits, so its hash is made slow and large (Argon2id with the
-second recommended parameters of RFC 9106 §4, the defaults of argon2-cffi).
+stolen dump cannot even be tested against. Passwords are another matter (`passwords.py`).
 """
 
-import asyncio
+import base64
 import hashlib
 import hmac
 import secrets
 
-import argon2
 import msgspec
 
 PEPPER_VERSION = 1
-_password_hasher = argon2.PasswordHasher()
 
 
 class StoredSecret(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +42,7 @@ class Pepper:
         expected = stored.hmac if stored is not None and is_comparable else self._unmatched
         return hmac.compare_digest(self.store(secret_sha256).hmac, expected)
 
-
-async def hash_password(password: str) -> str:
-    """Return the Argon2id hash in its text form. Takes 64 MiB and some 50 ms of a thread, not of the event loop."""
-    return await asyncio.to_thread(_password_hasher.hash, password)
+    def derive(self, purpose: str, name: str) -> str:
+        """Return a secret text of 256 bits that belongs to `name` for ever, and that nobody finds without the pepper."""
+        digest = hmac.digest(self._pepper, f"{purpose}\0{name}".encode(), "sha256")
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -1,9 +1,10 @@
 """What the auth service is told beyond what every service is."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-import msgspec
+from msgspec import Meta
 
 from shared.settings import Secret, Settings, SettingsError
 
@@ -11,32 +12,80 @@ _HEX_OF_32_BYTES = re.compile("(?:[0-9a-fA-F]{2}){32,}")
 
 
 class AuthSettings(Settings, frozen=True, kw_only=True):
-    """Settings of `auth`. Raises: SettingsError for a pepper that is too short to keep a secret."""
+    """Settings of `auth`. Raises: SettingsError for a pepper that is too short to keep a secret, and what cannot work."""
 
     database_url: Annotated[
-        Secret, msgspec.Meta(description="PostgreSQL, as postgresql://user:password@host:port/database")
+        Secret, Meta(description="PostgreSQL, as postgresql://user:password@host:port/database")
     ]
     key_pepper: Annotated[
         Secret,
-        msgspec.Meta(
+        Meta(
             description="Secret that API keys are hashed with: at least 64 hexadecimal digits. "
             "Keys made with another pepper are no longer valid"
         ),
     ]
     database_pool_size: Annotated[
         int,
-        msgspec.Meta(description="Connections to PostgreSQL for look-ups; as many again for changes", ge=1),
+        Meta(description="Connections to PostgreSQL for look-ups; as many again for changes", ge=1),
     ] = 8
+    public_url: Annotated[
+        str, Meta(description="Where people reach the console, for the links in messages, as https://host")
+    ] = "http://127.0.0.1:8080"
+    smtp_host: Annotated[
+        str, Meta(description="Mail server; empty for none: messages then wait, or lie on the outbox page")
+    ] = ""
+    smtp_port: Annotated[int, Meta(description="Port of the mail server", ge=1, le=65535)] = 587
+    smtp_tls: Annotated[
+        Literal["starttls", "tls", "none"],
+        Meta(
+            description="How the mail server is spoken to: starttls (mostly port 587), tls from the first byte (465), or none"
+        ),
+    ] = "starttls"
+    smtp_user: Annotated[str, Meta(description="User of the mail server; empty for none")] = ""
+    smtp_password: Annotated[Secret, Meta(description="Password of that user")] = Secret("")
+    smtp_from: Annotated[
+        str, Meta(description="Sender of messages, as relay@example.com or Relay <relay@example.com>")
+    ] = ""
+    outbox_page: Annotated[
+        bool,
+        Meta(
+            description="Whether anybody may read, without a mail server, the messages at /api/outbox: for development alone, "
+            "since they hold links that sign in"
+        ),
+    ] = False
+    session_idle_seconds: Annotated[
+        float, Meta(description="Seconds after which a session ends that nobody uses", ge=60)
+    ] = 7 * 86_400.0
+    session_seconds_max: Annotated[
+        float, Meta(description="Seconds after which a session ends in any case", ge=60)
+    ] = 30 * 86_400.0
+    fresh_seconds: Annotated[
+        float,
+        Meta(description="Seconds for which a password or second factor counts for dangerous acts", ge=1),
+    ] = 600.0
+    password_threads: Annotated[
+        int, Meta(description="Threads that hash passwords, each with 64 MiB", ge=1, le=64)
+    ] = 2
     port: Annotated[
-        int, msgspec.Meta(description="Port of the HTTP listener; 0 picks a free one", ge=0, le=65535)
+        int, Meta(description="Port of the HTTP listener; 0 picks a free one", ge=0, le=65535)
     ] = 8081
 
     def __post_init__(self) -> None:
-        """Refuse a pepper that could be guessed."""
+        """Refuse a pepper that could be guessed, links that lead nowhere, and mail without a sender."""
         if not _HEX_OF_32_BYTES.fullmatch(self.key_pepper.reveal()):
             raise SettingsError(
                 "RELAY_KEY_PEPPER must be at least 64 hexadecimal digits. Make one with: openssl rand -hex 32."
             )
+        address = urlsplit(self.public_url)
+        if address.scheme not in ("http", "https") or not address.hostname or address.path not in ("", "/"):
+            raise SettingsError("RELAY_PUBLIC_URL must be like https://relay.example.com, without a path.")
+        if self.smtp_host and not self.smtp_from:
+            raise SettingsError("RELAY_SMTP_FROM is not set. It must be the sender of messages.")
+
+    @property
+    def origin(self) -> str:
+        """Where people reach the console, without a slash at its end."""
+        return self.public_url.rstrip("/")
 
     @property
     def pepper(self) -> bytes:

@@ -385,7 +385,7 @@ END_LEASE = Call("billing.lease.end", Lease, LeaseState, owner=BILLING, callers=
 PUT_ACCOUNT = Call("billing.account.put", PutAccount, Empty, owner=BILLING, callers=(AUTH,))
 PUT_KEY = Call("billing.key.put", PutKey, Empty, owner=BILLING, callers=(AUTH,))
 GET_BALANCE = Call("billing.balance.get", GetBalance, Balance, owner=BILLING, callers=(EDGE, OPERATOR))
-CREDIT = Call("billing.credit", Credit, Balance, owner=BILLING, callers=(OPERATOR,))
+CREDIT = Call("billing.credit", Credit, Balance, owner=BILLING, callers=(AUTH, OPERATOR))
 SET_PRICE = Call("billing.price.set", SetPrice, Price, owner=BILLING, callers=(OPERATOR,))
 LIST_PRICES = Call("billing.price.list", ListPrices, Prices, owner=BILLING, callers=(EDGE, OPERATOR))
 LIST_USAGE = Call("billing.usage.list", GetUsage, UsageRecords, owner=BILLING, callers=(OPERATOR,))

@@ -2,11 +2,10 @@
 
 import hashlib
 
-import argon2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.auth.secrets import PEPPER_VERSION, Pepper, StoredSecret, hash_password
+from services.auth.secrets import PEPPER_VERSION, Pepper, StoredSecret
 
 SHA256 = hashlib.sha256(b"secret").digest()
 
@@ -40,11 +39,3 @@ def test_nothing_matches_an_unknown_key_or_another_pepper() -> None:
     stored = pepper.store(SHA256)
     assert not pepper.is_match(SHA256, None)
     assert not pepper.is_match(SHA256, StoredSecret(hmac=stored.hmac, pepper_version=PEPPER_VERSION + 1))
-
-
-async def test_a_password_hash_is_argon2id_with_its_own_salt() -> None:
-    """Two people with one password do not show it."""
-    first, second = await hash_password("correct horse"), await hash_password("correct horse")
-    assert first != second
-    assert first.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
-    assert argon2.PasswordHasher().verify(first, "correct horse")
