@@ -13,6 +13,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "The request body is not valid JSON: {problem}.",
         "请求体不是有效的 JSON：{problem}。",
     ),
+    "unknown_parameter": ("There is no parameter '{name}' here.", "此处没有参数“{name}”。"),
     "invalid_value": ("Invalid value: {problem}.", "参数值无效：{problem}。"),
     "wrong_password": ("The password is wrong.", "密码不正确。"),
     "wrong_code": (
@@ -58,6 +59,15 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "wrong_credentials": (
         "E-mail address or password is wrong.",
         "邮箱或密码不正确。",
+    ),
+    "sign_in_needed": ("Sign in first.", "请先登录。"),
+    "management_key_needed": (
+        "This part of Relay takes a management key, 'Authorization: Bearer mk-relay-…', or a session; keys to /v1 do not work here.",
+        "此接口需要管理密钥（Authorization: Bearer mk-relay-…）或登录会话，/v1 的密钥在此无效。",
+    ),
+    "invalid_management_key": (
+        "The management key is not valid: it was not copied whole, has expired or was ended.",
+        "管理密钥无效：可能不完整、已过期或已停用。",
     ),
     "session_ended": ("You are signed out. Sign in again.", "您已退出登录，请重新登录。"),
     # 402
@@ -105,6 +115,15 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "This API key may not be used from this address.",
         "此 API 密钥不允许从当前地址使用。",
     ),
+    "other_site": (
+        "This request does not come from the console's own pages, so it was not obeyed.",
+        "该请求并非来自控制台页面，已拒绝执行。",
+    ),
+    "session_needed": (
+        "This can only be done in the console, and not with a management key.",
+        "此操作只能在控制台中进行，不能使用管理密钥。",
+    ),
+    "operators_only": ("Only operators of this site may do this.", "仅限本站管理员操作。"),
     "account_suspended": ("The account is suspended.", "账户已被停用。"),
     "email_not_confirmed": (
         "The e-mail address has not been confirmed yet. Use the link in the message that was sent to it.",

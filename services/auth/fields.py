@@ -3,9 +3,13 @@
 import ipaddress
 import uuid
 
+import msgspec
+
+from shared.contracts.site import ListActions, SiteSettings, Text
 from shared.errors import InvalidRequest, NotFound
 from shared.ids import ALPHABET
 from shared.keys import ID_CHARACTERS
+from shared.money import LARGEST_NANO_USD
 
 NAME_CHARACTERS_MAX = 100
 EMAIL_CHARACTERS_MAX = 254  # RFC 5321 §4.5.3.1.3: a path of 256 with its two brackets
@@ -16,6 +20,10 @@ LIST_ENTRIES_MAX = 100
 MODEL_CHARACTERS_MAX = 200
 LIFETIME_SECONDS_MAX = 100 * 365 * 86_400.0
 LIMIT_MAX = 1000
+INVITATION_SECONDS_MAX = 366 * 86_400.0
+TEXT_CHARACTERS_MAX = 5000  # of a notice or of what the site says about itself
+CONTACT_CHARACTERS_MAX = 254
+SEARCH_CHARACTERS_MAX = 100
 
 
 def name_of(text: str) -> str:
@@ -80,6 +88,41 @@ def id_of(text: str, what: str) -> uuid.UUID:
         raise NotFound("not_found", what=what) from error
 
 
+def invitation_lifetime_of(seconds: float) -> float:
+    """Return how long an invitation is good: more than nothing and at most a year."""
+    if not 0 < seconds <= INVITATION_SECONDS_MAX:
+        raise _invalid("lifetime_seconds", "an invitation is good for more than 0 seconds and at most a year")
+    return seconds
+
+
+def site_of(settings: SiteSettings) -> SiteSettings:
+    """Return the settings of a site in their normal form."""
+    if not 0 <= settings.sign_up_credit_nano_usd <= LARGEST_NANO_USD:
+        raise _invalid("sign_up_credit_usd", "the credit of a sign-up is not negative")
+    if settings.version < 1 or settings.version >= 2**63:
+        raise _invalid("version", "the version is the one that was read")
+    contact = settings.contact.strip()
+    if len(contact) > CONTACT_CHARACTERS_MAX or not contact.isprintable():
+        raise _invalid("contact", f"a contact has at most {CONTACT_CHARACTERS_MAX} printable characters")
+    return msgspec.structs.replace(
+        settings,
+        name=name_of(settings.name),
+        notice=_text_of("notice", settings.notice),
+        about=_text_of("about", settings.about),
+        contact=contact,
+    )
+
+
+def search_of(ask: ListActions) -> ListActions:
+    """Return a question about actions whose texts can be searched for."""
+    for param, text in (("action", ask.action), ("search", ask.search)):
+        if text is not None and (len(text) > SEARCH_CHARACTERS_MAX or not text.isprintable()):
+            raise _invalid(param, f"a search has at most {SEARCH_CHARACTERS_MAX} printable characters")
+    if ask.before_id is not None and not 0 <= ask.before_id < 2**63:
+        raise _invalid("cursor", "the cursor is not one of a page before")
+    return ask
+
+
 def limit_of(count: int) -> int:
     """Return how many items to list, 1 to 1000."""
     if not 1 <= count <= LIMIT_MAX:
@@ -95,6 +138,13 @@ def account_id_of(text: str) -> uuid.UUID:
 def is_key_id(text: str) -> bool:
     """Tell whether a key can have this id; other texts are not worth a query, and PostgreSQL refuses some of them."""
     return len(text) == ID_CHARACTERS and set(text) <= set(ALPHABET)
+
+
+def _text_of(param: str, text: Text) -> Text:
+    for each in (text.en, text.zh):
+        if len(each) > TEXT_CHARACTERS_MAX or "\0" in each:
+            raise _invalid(param, f"a text has at most {TEXT_CHARACTERS_MAX} characters")
+    return Text(en=text.en.strip(), zh=text.zh.strip())
 
 
 def _network_of(text: str) -> str:

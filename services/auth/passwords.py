@@ -10,7 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.resources import files
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 import argon2
 
@@ -21,17 +22,22 @@ T = TypeVar("T")
 
 
 class Passwords:
-    """Hashes and checks passwords in `threads` threads, until `close`."""
+    """Hashes and checks passwords in `threads` threads, while it is entered."""
 
     def __init__(self, threads: int) -> None:
         self._hasher = argon2.PasswordHasher()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
         self._threads = threads
         self._unmatched = self._hasher.hash(secrets.token_urlsafe())
+        self._pool: ThreadPoolExecutor
         self.running = 0
 
-    def close(self) -> None:
-        """Begin nothing more."""
+    def __enter__(self) -> Self:
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="argon2")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def hash(self, password: str) -> str:

@@ -1,6 +1,7 @@
 """What the auth service is told beyond what every service is."""
 
 import re
+from email.utils import parseaddr
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -79,8 +80,13 @@ class AuthSettings(Settings, frozen=True, kw_only=True):
         address = urlsplit(self.public_url)
         if address.scheme not in ("http", "https") or not address.hostname or address.path not in ("", "/"):
             raise SettingsError("RELAY_PUBLIC_URL must be like https://relay.example.com, without a path.")
-        if self.smtp_host and not self.smtp_from:
-            raise SettingsError("RELAY_SMTP_FROM is not set. It must be the sender of messages.")
+        if self.smtp_host and "@" not in parseaddr(self.smtp_from)[1]:
+            raise SettingsError("RELAY_SMTP_FROM must be the sender of messages, such as relay@example.com.")
+
+    @property
+    def has_outbox(self) -> bool:
+        """Whether messages are kept for anybody to read, since no mail server takes them."""
+        return self.outbox_page and not self.smtp_host
 
     @property
     def origin(self) -> str:

@@ -31,6 +31,9 @@ class StackSettings(Settings, frozen=True, kw_only=True):
             description="PostgreSQL to use instead of the embedded one, as postgresql://…; empty for embedded"
         ),
     ] = Secret("")
+    public_url: Annotated[
+        str, Meta(description="Where people reach the console; http://localhost and the port by default")
+    ] = ""
     data_dir: Annotated[str, Meta(description="Directory of the local stack's data")] = ".relay"
     upstream_base_url: Annotated[
         str, Meta(description="Provider of the demo channel, with its /v1; OpenAI when only a key is given")

@@ -249,6 +249,9 @@ def _child(
         "RELAY_DRAIN_SECONDS": str(settings.drain_seconds),
         "RELAY_DATABASE_URL": servers.database_urls.get(service, ""),
     }
+    if service in ("edge", "auth"):
+        # By name, since a passkey belongs to a name and never to an address.
+        variables["RELAY_PUBLIC_URL"] = settings.public_url or f"http://localhost:{settings.port}"
     if service == "auth":
         variables["RELAY_KEY_PEPPER"] = secrets.key_pepper
     if service == "billing":

@@ -3,24 +3,26 @@
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from services.edge.account import AccountEndpoint
 from services.edge.admission import Admission
 from services.edge.chat import ChatEndpoint, language_in
+from services.edge.console import Console
 from services.edge.errors import render
 from services.edge.models import Models, ModelsEndpoint
+from services.edge.mounted import Mounted
 from services.edge.principals import Principals
 from services.edge.relay import Relay
 from services.edge.settings import EdgeSettings
 from services.edge.visits import Visit, Visits
-from shared import tracing
 from shared.bus import Bus, Callers
 from shared.errors import Internal, MethodNotAllowed, NotFound, RelayError, Unavailable
 from shared.metrics import Metrics
@@ -28,27 +30,7 @@ from shared.service import Life, build
 
 # The commonest mistakes with a base URL: without the version, and with the version twice.
 PREFIXES = ("/v1", "", "/v1/v1")
-_TRACE = tracing.HEADER.encode()
 _UNFINISHED = "ASGI callable returned without completing response."
-
-
-class Mounted:
-    """A route whose endpoint exists once the service has started."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self.app: ASGIApp | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on; it is a span, which goes on the client's trace if there is one."""
-        assert self.app is not None, "the listener opens after the start"
-        if not tracing.is_on():
-            await self.app(scope, receive, send)
-            return
-        given = [value for name, value in scope["headers"] if name == _TRACE]
-        parent = given[0].decode("latin-1") if len(given) == 1 else ""
-        with tracing.span(self._name, "server", parent=parent):
-            await self.app(scope, receive, send)
 
 
 def create_app(settings: EdgeSettings, bus: Bus, visits: Visits | None = None) -> Starlette:
@@ -57,6 +39,7 @@ def create_app(settings: EdgeSettings, bus: Bus, visits: Visits | None = None) -
     # A broken answer is left unfinished on purpose, and counted; the server need not call it an error.
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.getMessage() != _UNFINISHED)
     chat, models, account = Mounted("chat"), Mounted("models"), Mounted("account")
+    console = Console(settings)
     admission = Admission(requests_max=settings.streams_max, body_bytes_max=settings.body_memory_bytes)
 
     @asynccontextmanager
@@ -73,16 +56,17 @@ def create_app(settings: EdgeSettings, bus: Bus, visits: Visits | None = None) -
             await relay.lease.begin()
             for work in (relay.lease.run(), _cut_when_drained(life, relay, settings.drain_seconds)):
                 life.run_beside(stack, work)
-            for measured in (visits, callers, principals, relay.lease):
-                measured.measure(metrics)
-            _measure(metrics, relay, admission)
+            _measure(metrics, relay, admission, visits, callers, principals, relay.lease)
             chat.app = ChatEndpoint(relay, principals, admission, settings, visits)
             models.app = ModelsEndpoint(known, principals, settings.default_language, visits)
             account.app = AccountEndpoint(bus, principals, settings.default_language, visits)
+            console.open(bus, relay, admission, visits)
             yield {}
             await relay.finish(life.patience(settings.drain_seconds))
 
     def answered(request: Request, error: RelayError) -> Response:
+        if isinstance(error, NotFound) and console.pages.is_wanted(request):
+            return console.pages.answer(request)
         visit = Visit("other")
         response = _error_response(settings, request, error, visit)
         visits.end(visit)
@@ -98,7 +82,7 @@ def create_app(settings: EdgeSettings, bus: Bus, visits: Visits | None = None) -
     return build(
         bus,
         opened,
-        routes=_routes(chat, models, account),
+        routes=[*_routes(chat, models, account), *console.routes()],
         exception_handlers={HTTPException: on_http_error, Exception: on_fault},
     )
 
@@ -137,7 +121,13 @@ def _error_response(settings: EdgeSettings, request: Request, error: RelayError,
     return response
 
 
-def _measure(metrics: Metrics, relay: Relay, admission: Admission) -> None:
+class _Measured(Protocol):
+    def measure(self, metrics: Metrics) -> None: ...
+
+
+def _measure(metrics: Metrics, relay: Relay, admission: Admission, *others: _Measured) -> None:
+    for other in others:
+        other.measure(metrics)
     for name, help_text, value in (
         ("streams", "Requests being answered", lambda: relay.running),
         ("requests", "Requests being read or answered", lambda: admission.requests),

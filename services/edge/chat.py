@@ -9,6 +9,7 @@ no `[DONE]`, and a body that is not finished, so that it looks as broken as it i
 import asyncio
 import re
 import time
+from typing import Protocol
 from uuid import UUID
 
 from starlette.types import Receive, Scope, Send
@@ -18,10 +19,9 @@ from services.edge.addresses import client_address, is_allowed
 from services.edge.admission import Admission
 from services.edge.body import ClientGone, discard_body, read_body
 from services.edge.errors import Headers, Language, event, language_of, ratelimit_headers, render
-from services.edge.principals import Principals
 from services.edge.relay import Exchange, Relay
 from services.edge.settings import EdgeSettings
-from services.edge.visits import Visit, Visits
+from services.edge.visits import Route, Visit, Visits
 from shared.bus import Answer, Idle
 from shared.contracts.auth import Principal
 from shared.contracts.billing import Standing
@@ -39,17 +39,26 @@ TORN_BYTES_MAX = MIN_WINDOW_BYTES // 2  # of an event that waits for its rest: t
 _IDEMPOTENCY_KEY = re.compile(rb"[!-~]{1,255}")
 
 
+class Identifies(Protocol):
+    """Finds out who calls."""
+
+    async def of(self, scope: Scope) -> Principal:
+        """Return whose call it is. Raises: the errors of `Principals.of`."""
+
+
 class ChatEndpoint:
-    """The route as an ASGI application."""
+    """The route as an ASGI application. `route` is what its requests are counted as."""
 
     def __init__(
         self,
         relay: Relay,
-        principals: Principals,
+        principals: Identifies,
         admission: Admission,
         settings: EdgeSettings,
         visits: Visits,
+        route: Route = "chat",
     ) -> None:
+        self._route = route
         self._relay = relay
         self._principals = principals
         self._admission = admission
@@ -58,7 +67,7 @@ class ChatEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        visit = Visit("chat")
+        visit = Visit(self._route)
         language = language_in(scope, self._settings.default_language)
         unread: Receive | None = receive
         try:

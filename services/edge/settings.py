@@ -14,6 +14,14 @@ class EdgeSettings(Settings, frozen=True, kw_only=True):
     default_language: Annotated[
         Literal["en", "zh"], Meta(description="Language of messages when the client names none: en or zh")
     ] = "en"
+    public_url: Annotated[
+        str,
+        Meta(
+            description="Where people reach the console, as https://relay.example.com; links in messages lead there, and "
+            "the cookies of its sessions demand TLS if it does",
+            pattern=r"^https?://[A-Za-z0-9._:\[\]-]+$",
+        ),
+    ] = "http://localhost:8080"
     trusted_proxies: Annotated[
         tuple[str, ...],
         Meta(

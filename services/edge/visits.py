@@ -18,7 +18,7 @@ from shared.ids import uuid7
 from shared.messages import MESSAGES
 from shared.metrics import OTHER, Metrics
 
-Route = Literal["chat", "models", "account", "other", "unread"]
+Route = Literal["chat", "playground", "models", "account", "api", "other", "unread"]
 Outcome = Literal["complete", "refused", "broken", "left", "stalled", "cut"]
 """`refused` has an error status, `broken` an error after it. The client of `left` and `stalled` did not take its answer, and we
 gave up `cut`."""

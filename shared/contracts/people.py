@@ -12,6 +12,7 @@ from shared.contracts.call import AUTH, EDGE, OPERATOR, Call, Empty
 
 Language = Literal["en", "zh"]
 Factor = Literal["totp", "passkey", "recovery_code"]
+CodeFactor = Literal["totp", "recovery_code"]
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):

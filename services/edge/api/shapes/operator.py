@@ -245,7 +245,7 @@ class Invited(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is safe to change while the site runs; live on every replica within a second. `version` is of the texts that were read."""
+    """What is safe to change while the site runs, live on every replica within a second; `version` is of what was read."""
 
     version: int
     name: str

@@ -33,7 +33,7 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
-    """`signed_in` comes with the session's cookie; `second_factor` with a ticket, to be shown with one of `factors` within minutes."""
+    """`signed_in` comes with the session's cookie, `second_factor` with a ticket to show with one of `factors` within minutes."""
 
     state: Literal["signed_in", "second_factor"]
     ticket: str | None = None
@@ -55,7 +55,7 @@ class PasskeyStart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class PasskeyOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `navigator.credentials` is given, as JSON of the Web Authentication standard; `challenge_id` comes back with its answer."""
+    """What `navigator.credentials` is given, as JSON of the Web Authentication standard; `challenge_id` comes back with it."""
 
     challenge_id: str
     options: msgspec.Raw

@@ -75,7 +75,7 @@ class UpdateKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What is given is changed; `expires` None makes the key last."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
-    expires: int | None | msgspec.UnsetType = msgspec.UNSET
+    expires: int | msgspec.UnsetType | None = msgspec.UNSET
     allowed_models: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     allowed_addresses: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     limits: Limits | msgspec.UnsetType = msgspec.UNSET

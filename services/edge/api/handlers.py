@@ -1,0 +1,6 @@
+"""Every handler of the JSON API, by its endpoint; a test sees to it that none is missing."""
+
+from services.edge.api.context import Handler
+from services.edge.api.endpoint import Endpoint
+
+HANDLERS: dict[Endpoint, Handler] = {}
