@@ -124,6 +124,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "此操作只能在控制台中进行，不能使用管理密钥。",
     ),
     "operators_only": ("Only operators of this site may do this.", "仅限本站管理员操作。"),
+    "own_role": (
+        "Nobody changes their own role. Ask another operator.",
+        "不能更改自己的角色，请联系其他管理员。",
+    ),
+    "own_account": (
+        "Nobody suspends their own account. Ask another operator.",
+        "不能停用自己的账户，请联系其他管理员。",
+    ),
     "account_suspended": ("The account is suspended.", "账户已被停用。"),
     "email_not_confirmed": (
         "The e-mail address has not been confirmed yet. Use the link in the message that was sent to it.",
@@ -292,6 +300,58 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "code_claimed": ("The code was used by another account.", "兑换码已被其他账户使用。"),
     "code_expired": ("The code has expired.", "兑换码已过期。"),
     "code_revoked": ("The code is no longer valid.", "兑换码已失效。"),
+    "sign_in_expired": (
+        "The sign-in took too long, or was finished already. Begin again.",
+        "登录已超时或已完成，请重新登录。",
+    ),
+    "set_up_expired": (
+        "The set-up took too long. Begin again with a new secret.",
+        "设置已超时，请使用新的密钥重新开始。",
+    ),
+    "challenge_used": (
+        "The passkey was asked for too long ago, or this answer was shown before. Try again.",
+        "通行密钥请求已过期或已使用，请重试。",
+    ),
+    "passkey_refused": (
+        "The passkey could not be verified here. Try again, or use another way to sign in.",
+        "无法验证该通行密钥，请重试或使用其他方式登录。",
+    ),
+    "passkeys_need_a_name": (
+        "Passkeys need a host name: the address of this site (RELAY_PUBLIC_URL) is a number.",
+        "通行密钥需要主机名：本站地址（RELAY_PUBLIC_URL）是数字地址。",
+    ),
+    "no_passkey": ("There is no passkey yet.", "尚未添加通行密钥。"),
+    "no_second_factor": (
+        "There is no second factor yet that recovery codes could replace. Set up an authenticator or a passkey first.",
+        "尚无可用恢复代码替代的第二因素，请先设置验证器或通行密钥。",
+    ),
+    "authenticators_not_set_up": (
+        "Authenticators cannot be used here: RELAY_FACTOR_KEY is not set for auth.",
+        "此处无法使用验证器：尚未为 auth 设置 RELAY_FACTOR_KEY。",
+    ),
+    "management_key_not_valid": (
+        "The management key is not valid: it is not whole, has expired, or was ended.",
+        "管理密钥无效：不完整、已过期或已终止。",
+    ),
+    "key_ended": (
+        "This key has been revoked; make a new one.",
+        "此密钥已被吊销，请新建一个。",
+    ),
+    "too_many": (
+        "There are {limit} {what} already, which is the most there can be. Remove one first.",
+        "{what} 已达到 {limit} 个的上限，请先删除一个。",
+    "last_operator": (
+        "This is the only operator. Make somebody else an operator first.",
+        "这是唯一的管理员，请先将其他人设为管理员。",
+    ),
+    "search_too_slow": (
+        "The search took longer than {limit_seconds} seconds. Look for a longer text, or for an id.",
+        "搜索超过 {limit_seconds} 秒。请输入更长的文本或使用 ID 搜索。",
+    ),
+    "more_than_available": (
+        "The account has {available_usd} USD available, and no more than that can be taken from it.",
+        "该账户可用余额为 {available_usd} 美元，最多只能扣除此金额。",
+    ),
     "already_exists": ("A {what} named '{name}' exists already.", "名为“{name}”的{what}已存在。"),
     "idempotency_key_in_use": (
         "The request {id} with this 'Idempotency-Key' is running or was answered; it is not run again, and its answer is not kept.",

@@ -42,6 +42,8 @@ SIGN_IN_PERSON = Limit(
 )
 # A password or code of whoever has signed in, or has shown the password.
 CONFIRM = Limit(name="confirm", free=5, first_seconds=1, longest_seconds=900, quiet_seconds=3600)
+# A sign-in that is begun before anybody has shown anything: with a passkey, or at somebody else's.
+BEGIN_ADDRESS = Limit(name="begin-address", free=100, first_seconds=1, longest_seconds=60, quiet_seconds=3600)
 # A message that somebody asks for, by whom it goes to and from where it is asked.
 MAIL_TO = Limit(name="mail-to", free=4, first_seconds=60, longest_seconds=3600, quiet_seconds=86_400)
 MAIL_ADDRESS = Limit(name="mail-address", free=20, first_seconds=10, longest_seconds=600, quiet_seconds=3600)

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta
 
+from shared.sealing import Sealer, key_id, key_of
 from shared.settings import Secret, Settings, SettingsError
 
 _HEX_OF_32_BYTES = re.compile("(?:[0-9a-fA-F]{2}){32,}")
@@ -25,6 +26,13 @@ class AuthSettings(Settings, frozen=True, kw_only=True):
             "Keys made with another pepper are no longer valid"
         ),
     ]
+    factor_key: Annotated[
+        Secret,
+        Meta(
+            description="Key that seals the secrets of authenticators: 64 random hexadecimal digits; empty for no authenticators. "
+            "With another key people must set theirs up anew"
+        ),
+    ] = Secret("")
     database_pool_size: Annotated[
         int,
         Meta(description="Connections to PostgreSQL for look-ups; as many again for changes", ge=1),
@@ -77,6 +85,7 @@ class AuthSettings(Settings, frozen=True, kw_only=True):
             raise SettingsError(
                 "RELAY_KEY_PEPPER must be at least 64 hexadecimal digits. Make one with: openssl rand -hex 32."
             )
+        _ = self.sealer
         address = urlsplit(self.public_url)
         if address.scheme not in ("http", "https") or not address.hostname or address.path not in ("", "/"):
             raise SettingsError("RELAY_PUBLIC_URL must be like https://relay.example.com, without a path.")
@@ -92,6 +101,14 @@ class AuthSettings(Settings, frozen=True, kw_only=True):
     def origin(self) -> str:
         """Where people reach the console, without a slash at its end."""
         return self.public_url.rstrip("/")
+
+    @property
+    def sealer(self) -> Sealer | None:
+        """What seals the secrets of authenticators, None without a key. Raises: SettingsError for a key that is none."""
+        if not self.factor_key.reveal():
+            return None
+        key = key_of("RELAY_FACTOR_KEY", self.factor_key)
+        return Sealer({key_id(key): key}, key_id(key))
 
     @property
     def pepper(self) -> bytes:

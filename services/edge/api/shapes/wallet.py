@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from services.edge.api.shapes.ranges import Count
+
 State = Literal["running", "complete", "failed", "left"]
 """`failed` is an error after the request was admitted, or a refusal; `left` a client that went away."""
 
@@ -11,9 +13,9 @@ State = Literal["running", "complete", "failed", "left"]
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a key or an account may do at most; None is no limit. Days and months are those of UTC."""
 
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    concurrent_requests: int | None = None
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    concurrent_requests: Count | None = None
     spend_day_usd: str | None = None
     spend_month_usd: str | None = None
     spend_total_usd: str | None = None

@@ -99,7 +99,7 @@ class Catalogue(_Json, frozen=True, kw_only=True):
 
 def shipped() -> Catalogue:
     """Return the catalogue that comes with Relay."""
-    return parse(resources.files("services.catalogue").joinpath(FILE).read_bytes())
+    return parse(resources.files("shared.catalogue").joinpath(FILE).read_bytes())
 
 
 def parse(data: bytes) -> Catalogue:

@@ -8,6 +8,7 @@ the operator wraps the data key. Changing the operator's key rewraps the data ke
 Both layers authenticate the purpose and the row id; the outer one also the version and the key id.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
 
@@ -16,9 +17,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shared.errors import Internal
+from shared.settings import Secret, SettingsError
 
 KEY_BYTES = 32
 LONGEST_KEY_ID = 64
+DIFFERENT_BYTES_MIN = 8  # fewer are no random key
 
 _VERSION = 1
 _NONCE_BYTES = 12
@@ -85,6 +88,22 @@ class Sealer:
             raise CannotOpen
         split = _NONCE_BYTES + _WRAPPED_KEY_BYTES
         return _decrypt(wrapper, rest[:split], header + _binding(purpose, row_id)), rest[split:]
+
+
+def key_of(variable: str, secret: Secret) -> bytes:
+    """Return the key that a setting holds. Raises: SettingsError, which names `variable`, for what is no random 32 bytes."""
+    try:
+        key = bytes.fromhex(secret.reveal())
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES or len(set(key)) < DIFFERENT_BYTES_MIN:
+        raise SettingsError(f"{variable} is not usable: it must be 64 random hexadecimal digits (32 bytes).")
+    return key
+
+
+def key_id(key: bytes) -> str:
+    """Return the name of a key: the same for the same key, and of no use to find it."""
+    return hashlib.sha256(b"relay master key" + key).hexdigest()[:16]
 
 
 def _header(key_id: bytes) -> bytes:

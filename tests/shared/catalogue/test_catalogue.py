@@ -7,8 +7,8 @@ from importlib import resources
 
 import pytest
 
-from services.catalogue.catalogue import Catalogue, parse, price_of, shipped
 from services.devstack.demo import UPSTREAM_MODELS
+from shared.catalogue.catalogue import Catalogue, parse, price_of, shipped
 from shared.contracts import billing
 from shared.errors import InvalidRequest
 from shared.money import pico_from_usd_per_million
@@ -77,7 +77,7 @@ def test_every_shipped_price_is_above_zero_and_has_a_source(ours: Catalogue) -> 
 
 def test_the_shipped_file_can_be_read_by_people() -> None:
     """One model on each line, by name, and not too long."""
-    text = resources.files("services.catalogue").joinpath("catalogue.json").read_text()
+    text = resources.files("shared.catalogue").joinpath("catalogue.json").read_text()
 
     lines = [line for line in text.splitlines() if line.startswith('"')]
     names = [json.loads("{" + line.rstrip(",") + "}").popitem()[0] for line in lines]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from services.catalogue.build import join, written
-from services.catalogue.catalogue import Catalogue, Later, Model, Source, Tier, parse
+from shared.catalogue.build import join, written
+from shared.catalogue.catalogue import Catalogue, Later, Model, Source, Tier, parse
 
 DAY = datetime.date(2026, 11, 20)
 

@@ -13,6 +13,8 @@ from shared.contracts import billing
 from shared.money import usd_per_million_from_pico
 
 TENFOLD = 10
+MAX_CHANGE_PERCENT = 50  # by which a price may change before a person is asked
+CAPABILITIES = "capabilities"
 KINDS = {
     "input": "input_pico_usd",
     "output": "output_pico_usd",
@@ -33,6 +35,14 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     after: str
     change_percent: str | None = None
     stopped: str = ""
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit or the capabilities of a model, when they change: `before` and `after` for people to read."""
+
+    name: str
+    before: str
+    after: str
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,12 +70,23 @@ def difference(
     a tenth, is free and was not, or was free and is not; a new model, when its input or output is free.
     """
     figures = tuple(_new(after) if before is None else _changed(before, after, max_change_percent))
-    facts = () if before is None else tuple(_facts(before, after))
+    facts = () if before is None else tuple(_told(fact) for fact in changed_facts(before, after))
     if before is not None and not figures and not facts:
         return None
     return Difference(
         model=after.model, is_new=before is None, figures=figures, facts=facts, source=after.source, note=note
     )
+
+
+def changed_facts(before: billing.Price, after: billing.SetPrice) -> Iterator[Fact]:
+    """Return what `after` changes of the limits and the capabilities."""
+    for name in ("max_output_tokens", "context_tokens"):
+        old, new = getattr(before, name), getattr(after, name)
+        if old != new:
+            yield Fact(name=name, before=str(old or "unknown"), after=str(new or "unknown"))
+    had, has = (", ".join(sorted(set(each.capabilities))) for each in (before, after))
+    if had != has:
+        yield Fact(name=CAPABILITIES, before=had, after=has)
 
 
 def _new(after: billing.SetPrice) -> Iterator[Figure]:
@@ -107,15 +128,12 @@ def _percent(old: int, new: int) -> str | None:
     return f"{float(Fraction(new - old, old) * 100):+.1f}" if old else None
 
 
-def _facts(before: billing.Price, after: billing.SetPrice) -> Iterator[str]:
-    for name in ("max_output_tokens", "context_tokens"):
-        old, new = getattr(before, name), getattr(after, name)
-        if old != new:
-            yield f"{name} {old or 'unknown'} → {new or 'unknown'}"
-    had, has = set(before.capabilities), set(after.capabilities)
+def _told(fact: Fact) -> str:
+    if fact.name != CAPABILITIES:
+        return f"{fact.name} {fact.before} → {fact.after}"
+    had, has = ({name for name in text.split(", ") if name} for text in (fact.before, fact.after))
     changes = [f"+{name}" for name in sorted(has - had)] + [f"-{name}" for name in sorted(had - has)]
-    if changes:
-        yield f"capabilities {' '.join(changes)}"
+    return f"{fact.name} {' '.join(changes)}"
 
 
 def _thresholds(price: billing.Price | billing.SetPrice) -> list[int]:

@@ -1,6 +1,6 @@
 """Make the shipped catalogue from what others publish under free licences: a tool for whoever releases Relay.
 
-    python -m services.catalogue.build --litellm WHEEL --litellm-date DAY --genai-date DAY
+    python -m shared.catalogue.build --litellm WHEEL --litellm-date DAY --genai-date DAY
 
 Of the wheel of LiteLLM only the JSON with its prices is read; genai-prices must be importable, from a folder on PYTHONPATH.
 Neither is ever a dependency of Relay. docs/prices.md says how to fetch them.
@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from services.catalogue.catalogue import FILE, FORMAT, Catalogue, Later, Model, Prices, Source, Tier, parse
+from shared.catalogue.catalogue import FILE, FORMAT, Catalogue, Later, Model, Prices, Source, Tier, parse
 
 PRICES_JSON = "litellm/model_prices_and_context_window_backup.json"
 GENAI, LITELLM = "genai-prices", "litellm"
@@ -90,7 +90,7 @@ def main() -> None:
     }  # fmt: skip
     catalogue = Catalogue(
         format=FORMAT,
-        note="USD per million tokens; made by services.catalogue.build, described in docs/prices.md",
+        note="USD per million tokens; made by shared.catalogue.build, described in docs/prices.md",
         sources=sources,
         models=join(listed, providers, datetime.date.fromisoformat(given.litellm_date)),
     )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.catalogue.difference import Difference, Figure, difference
+from shared.catalogue.difference import Difference, Figure, difference
 from shared.contracts import billing
 
 FIGURES = ("input_pico_usd", "output_pico_usd", "cache_read_pico_usd", "cache_write_pico_usd")

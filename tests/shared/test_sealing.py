@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dispatcher.sealing import CannotOpen, Sealer
+from shared.sealing import CannotOpen, Sealer
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 SEALER = Sealer({"old": OLD, "new": NEW}, "new")
