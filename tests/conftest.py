@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, settings
 
 from services.devstack.nats import EmbeddedNats
 from services.devstack.postgres import EmbeddedPostgres
-from services.devstack.process import free_port
 from tests.e2e.stack import RunningStack
 
 # How fast the machine is says nothing about what is tested.
@@ -73,16 +72,10 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """A running stack for what is done in the console, by a browser or over its API; anybody may sign up.
 
-    Every test that uses it belongs to the xdist group `site`, so that there is only one. It has a name instead of an address, since
-    passkeys want one, and it believes a proxy, so that each party can have an address of its own.
+    Every test that uses it belongs to the xdist group `site`, so that there is only one. It believes a proxy, so that each
+    party can have an address of its own.
     """
-    port = free_port()
-    with RunningStack(
-        tmp_path_factory.mktemp("site"),
-        port=port,
-        public_url=f"http://localhost:{port}",
-        trusted_proxies="127.0.0.0/8",
-    ) as running:
+    with RunningStack(tmp_path_factory.mktemp("site"), trusted_proxies="127.0.0.0/8") as running:
         yield running
 
 

@@ -11,7 +11,7 @@ import pytest
 from services.edge.api import table
 from services.edge.api.endpoint import Endpoint
 from services.edge.api.shapes import people
-from tests.api.client import UNSAFE, Ask, Asker, parameters_of, problem_in
+from tests.api.client import COOKIE, UNSAFE, Ask, Asker, parameters_of, problem_in
 from tests.api.probes import PROBES
 from tests.api.world import Person, World
 
@@ -92,7 +92,7 @@ async def test_a_user_is_no_operator(world: World, endpoint: Endpoint) -> None:
     for party in (world.alice.browser, world.alice.script):
         answer = await party.send(endpoint, ask)
         assert answer.status_code == 403
-        assert problem_in(answer).type == "permission_error"
+        assert problem_in(answer).code == "operators_only"
 
 
 @each_of(OWNED)
@@ -153,7 +153,7 @@ async def test_a_management_key_does_the_same(world: World, endpoint: Endpoint) 
 
     if endpoint.is_browser_only:
         assert answer.status_code == 403
-        assert problem_in(answer).type == "permission_error"
+        assert problem_in(answer).code == "session_needed"
     else:
         assert answer.is_success, answer.text
         _is_given(endpoint, answer.content)
@@ -165,7 +165,10 @@ async def test_an_api_key_opens_nothing(world: World, endpoint: Endpoint) -> Non
     holder = Asker(world.http, bearer=(await world.make_key(world.alice)).secret)
     ask = Ask(path=dict.fromkeys(parameters_of(endpoint), "anything"), body={})
 
-    assert (await holder.send(endpoint, ask)).status_code == 401
+    answer = await holder.send(endpoint, ask)
+
+    assert answer.status_code == (403 if endpoint.is_browser_only else 401)
+    assert problem_in(answer).code in ("session_needed", "management_key_needed")
 
 
 @pytest.mark.parametrize("path", ["/v1/key", "/v1/chat/completions"])
@@ -174,7 +177,7 @@ async def test_a_session_calls_no_model(world: World, path: str) -> None:
     method = "GET" if path == "/v1/key" else "POST"
     body = {"model": world.stack.demo.model, "messages": [{"role": "user", "content": "hello"}]}
     headers = (
-        {"cookie": f"__Host-relay-session={world.alice.browser.cookie}", "origin": world.stack.public_url},
+        {"cookie": f"{COOKIE}={world.alice.browser.cookie}", "origin": world.stack.public_url},
         {"authorization": f"Bearer {world.alice.script.bearer}"},
     )
 
@@ -194,15 +197,16 @@ async def test_another_site_changes_nothing(world: World, endpoint: Endpoint) ->
         {"origin": "null", "sec_fetch_site": None},
         {"sec_fetch_site": "cross-site"},
         {"sec_fetch_site": "same-site"},
+        {"sec_fetch_site": "none"},
     )
 
     for headers in foreign:
         answer = await person.browser.send(endpoint, ask, **headers)
         assert answer.status_code == 403, (headers, answer.text)
-        assert problem_in(answer).type == "permission_error"
+        assert problem_in(answer).code == "other_site"
 
 
-@each_of([each for each in CLOSED if each.method in UNSAFE])
+@each_of([each for each in ENDPOINTS if each.method in UNSAFE])
 async def test_a_session_without_an_origin_changes_nothing(world: World, endpoint: Endpoint) -> None:
     """A cookie alone does not show that the site's own page asks."""
     ask = Ask(path=dict.fromkeys(parameters_of(endpoint), "anything"), body={})

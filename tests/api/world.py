@@ -53,7 +53,11 @@ class World:
 
     async def newcomer(self, name: str = "newcomer") -> Person:
         """Return somebody who has just signed up."""
-        email, password, browser = new_email(name), new_password(), Asker(self.http)
+        return await self.newcomer_at(new_email(name))
+
+    async def newcomer_at(self, email: str) -> Person:
+        """Return somebody who has just signed up with this address."""
+        password, browser = new_password(), Asker(self.http)
         return await self._person(email, password, await sign_up(browser, email, password), browser)
 
     @asynccontextmanager
@@ -68,11 +72,13 @@ class World:
         finally:
             await self.database.execute(move.format("+"), person.me.user_id)
 
-    async def credit(self, person: Person, amount_usd: str = CREDIT_USD) -> None:
+    async def credit(
+        self, person: Person, amount_usd: str = CREDIT_USD, *, reason: str = "for a test"
+    ) -> None:
         """Give a person money, as the operator."""
         body: dict[str, object] = {
             "amount_usd": amount_usd,
-            "reason": "for a test",
+            "reason": reason,
             "idempotency_key": secrets.token_hex(8),
         }
         ask = Ask(path={"account_id": person.me.account_id}, body=body)

@@ -73,8 +73,8 @@ class RunningStack:
 
     @property
     def public_url(self) -> str:
-        """Where people reach the console."""
-        return self._variables.get("public_url", self.url)
+        """Where people reach the console: by name, since a passkey belongs to one."""
+        return f"http://localhost:{self.port}"
 
     @property
     def base_url(self) -> str:
