@@ -62,12 +62,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "sign_in_needed": ("Sign in first.", "请先登录。"),
     "management_key_needed": (
-        "This part of Relay takes a management key, 'Authorization: Bearer mk-relay-…', or a session; keys to /v1 do not work here.",
+        "Here a management key is needed, 'Authorization: Bearer mk-relay-…', or a session; a key to /v1 does not work.",
         "此接口需要管理密钥（Authorization: Bearer mk-relay-…）或登录会话，/v1 的密钥在此无效。",
-    ),
-    "invalid_management_key": (
-        "The management key is not valid: it was not copied whole, has expired or was ended.",
-        "管理密钥无效：可能不完整、已过期或已停用。",
     ),
     "session_ended": ("You are signed out. Sign in again.", "您已退出登录，请重新登录。"),
     # 402
@@ -340,6 +336,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "too_many": (
         "There are {limit} {what} already, which is the most there can be. Remove one first.",
         "{what} 已达到 {limit} 个的上限，请先删除一个。",
+    ),
     "last_operator": (
         "This is the only operator. Make somebody else an operator first.",
         "这是唯一的管理员，请先将其他人设为管理员。",

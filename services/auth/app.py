@@ -7,10 +7,10 @@ from starlette.applications import Starlette
 
 from services.auth.challenges import Challenges
 from services.auth.database import Database
+from services.auth.directory_handlers import DirectoryHandlers
 from services.auth.factor_handlers import FactorHandlers
 from services.auth.factor_sign_in import FactorSignIn
 from services.auth.factors import Codes
-from services.auth.directory_handlers import DirectoryHandlers
 from services.auth.handlers import Handlers
 from services.auth.key_handlers import KeyHandlers
 from services.auth.management_key_handlers import ManagementKeyHandlers

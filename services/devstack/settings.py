@@ -35,9 +35,6 @@ class StackSettings(Settings, frozen=True, kw_only=True):
         str, Meta(description="Where people reach the console; http://localhost and the port by default")
     ] = ""
     data_dir: Annotated[str, Meta(description="Directory of the local stack's data")] = ".relay"
-    public_url: Annotated[
-        str, Meta(description="Where people reach the console; empty for http://127.0.0.1 and the port")
-    ] = ""
     outbox_page: Annotated[
         bool,
         Meta(description="Whether messages to people can be read at /api/outbox when no mail server is set"),

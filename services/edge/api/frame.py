@@ -90,16 +90,13 @@ class Frame:
         )
         query = query_of(scope["query_string"], endpoint.query)
         ask = await _body(endpoint, scope, receive) if is_unsafe else Nothing()
-        handler = self._handlers[endpoint]
-        if endpoint.access != "operator" or not is_unsafe:
-            return context, await handler(context, ask, query)
-        number = await trail.begin(context, endpoint, ask)
+        begun = await trail.begin(context, endpoint, ask)
         try:
-            answer = await handler(context, ask, query)
-        except RelayError as error:
-            await trail.end(context, number, error.code)
+            answer = await self._handlers[endpoint](context, ask, query)
+        except Exception as error:
+            await trail.end(context, begun, error)
             raise
-        await trail.end(context, number, "done")
+        await trail.end(context, begun)
         return context, answer
 
     async def _send(

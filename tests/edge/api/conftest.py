@@ -14,6 +14,7 @@ from services.edge.settings import EdgeSettings
 from shared.bus import Bus
 from shared.contracts import auth
 from shared.contracts.call import EDGE, OPERATOR
+from shared.contracts.people import Client
 from shared.ids import uuid7
 from shared.settings import Secret, Settings
 from tests.cli.conftest import Relay, relay_of
@@ -68,6 +69,7 @@ class Operator:
             account_id=self.user.account_id,
             email=self.user.email,
             role=self.user.role,
+            language="en",
             is_fresh=True,
             session_id=str(uuid7()),
             through=self.through,
@@ -77,8 +79,8 @@ class Operator:
             person=person,
             path=path or {},
             language="en",
-            address=ADDRESS,
-            agent="a test",
+            client=Client(address=ADDRESS, agent="a test"),
+            cookies={},
             settings=EdgeSettings(nats_url=self.running.nats_url),
         )
 
