@@ -75,12 +75,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scenery:
-    """Builds it. `ada` is the user whose pages are shown; `newcomer` has just signed up and has nothing."""
+    """Builds it. `ada` is the user whose pages are shown, `values` what fills in the parameters of addresses."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.ada = world.alice
-        self.newcomer = world.bob
+        self.ada: Person
         self.values: dict[str, str] = {}
         self._history = History()
         self._random = Random(20)  # the same month each time
@@ -92,6 +91,7 @@ class Scenery:
         first = now - datetime.timedelta(days=DAYS)
         self._history.mark(first)
         await self._found()
+        self.ada = await self.world.newcomer_at("ada.lindqvist@example.org")
         colleagues = [await self.world.newcomer_at(email) for email in COLLEAGUES]
         await self._equip(colleagues)
         for part in range(DAYS * 3):
