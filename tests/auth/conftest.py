@@ -155,7 +155,6 @@ def settings(auth_url: str, nats_url: str) -> AuthSettings:
         database_pool_size=6,
         key_pepper=Secret(secrets.token_hex(32)),
         factor_key=Secret(secrets.token_hex(32)),
-        public_url="http://localhost:8080",
         drain_seconds=10.0,
         outbox_page=True,
         public_url="https://relay.example",
