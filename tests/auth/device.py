@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fido2 import cbor
 from soft_webauthn import SoftWebauthnDevice
 
-ORIGIN = "http://localhost:8080"
+ORIGIN = "https://relay.example"
 FLAGS_AT = 32  # in the authenticator's data: behind the hash of the relying party's id
 COUNT_AT = 33
 USER_VERIFIED = 0x04

@@ -1,6 +1,20 @@
 """Every handler of the JSON API, by its endpoint; a test sees to it that none is missing."""
 
-from services.edge.api import accounts, actions, channels, codes, factors, groups, keys, people, prices, site
+from services.edge.api import (
+    accounts,
+    actions,
+    calls,
+    channels,
+    codes,
+    factors,
+    groups,
+    keys,
+    overview,
+    people,
+    prices,
+    site,
+    wallet,
+)
 from services.edge.api.context import Handler
 from services.edge.api.endpoint import Endpoint
 
@@ -9,6 +23,9 @@ HANDLERS: dict[Endpoint, Handler] = {
     **people.HANDLERS,
     **factors.HANDLERS,
     **keys.HANDLERS,
+    **overview.HANDLERS,
+    **wallet.HANDLERS,
+    **calls.HANDLERS,
     **channels.HANDLERS,
     **prices.HANDLERS,
     **accounts.HANDLERS,
