@@ -1,6 +1,18 @@
 """Every handler of the JSON API, by its endpoint; a test sees to it that none is missing."""
 
-from services.edge.api import accounts, actions, channels, codes, groups, people, prices, site
+from services.edge.api import (
+    accounts,
+    actions,
+    calls,
+    channels,
+    codes,
+    groups,
+    overview,
+    people,
+    prices,
+    site,
+    wallet,
+)  # fmt: skip
 from services.edge.api.context import Handler
 from services.edge.api.endpoint import Endpoint
 
@@ -13,4 +25,7 @@ HANDLERS: dict[Endpoint, Handler] = {
     **groups.HANDLERS,
     **codes.HANDLERS,
     **actions.HANDLERS,
+    **wallet.HANDLERS,
+    **calls.HANDLERS,
+    **overview.HANDLERS,
 }

@@ -6,7 +6,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.edge.api import accounts, actions, channels, codes, groups, prices, table, trail
+from services.edge.api import (
+    accounts,
+    actions,
+    calls,
+    channels,
+    codes,
+    groups,
+    overview,
+    prices,
+    table,
+    trail,
+    wallet,
+)  # fmt: skip
 from services.edge.api.context import Context, Handler, Person, Through
 from services.edge.api.endpoint import Endpoint, Nothing
 from services.edge.api.shapes import operator
@@ -21,7 +33,7 @@ from tests.cli.conftest import Relay, relay_of
 
 HANDLERS: dict[Endpoint, Handler] = {
     endpoint: handler
-    for area in (accounts, actions, channels, codes, groups, prices)
+    for area in (accounts, actions, calls, channels, codes, groups, overview, prices, wallet)
     for endpoint, handler in area.HANDLERS.items()
 }
 ADDRESS = "192.0.2.7"
@@ -35,6 +47,7 @@ class Operator:
         self.user = user
         self.running = running
         self.through: Through = "console"
+        self.address = ADDRESS
 
     async def do(self, endpoint: Endpoint, ask: msgspec.Struct | None = None, **given: Any) -> Any:
         """Return the answer of a route; `given` are parameters of its path, and of its query."""
@@ -79,7 +92,7 @@ class Operator:
             person=person,
             path=path or {},
             language="en",
-            client=Client(address=ADDRESS, agent="a test"),
+            client=Client(address=self.address, agent="a test"),
             cookies={},
             settings=EdgeSettings(nats_url=self.running.nats_url),
         )
