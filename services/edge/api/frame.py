@@ -7,10 +7,10 @@ then is the body read. An action of an operator is written down before it is don
 import json
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 from services.edge.admission import Admission
@@ -127,9 +127,29 @@ def routes(endpoints: tuple[Endpoint, ...], frame: "FrameAt") -> list[BaseRoute]
     """Return the routes of the API; those whose path has no parameter come first, so that no name hides them."""
     ordered = sorted(endpoints, key=lambda endpoint: "{" in endpoint.path)
     return [
-        Route("/api" + endpoint.path, _Bound(frame, endpoint), methods=[endpoint.method])
+        _EncodedRoute("/api" + endpoint.path, _Bound(frame, endpoint), methods=[endpoint.method])
         for endpoint in ordered
     ]
+
+
+class _EncodedRoute(Route):
+    """A route that finds its parameters in the path as it was sent, and then decodes each.
+
+    People name channels, groups and batches as they like: a slash in a name is sent as %2F, and is no end of a parameter.
+    """
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Return whether this route is meant, and its parameters decoded; what is no UTF-8 names nothing."""
+        sent = scope.get("raw_path") or scope["path"].encode()
+        match, found = super().matches({**scope, "path": sent.decode("ascii", "replace"), "root_path": ""})
+        if match is not Match.NONE:
+            try:
+                found["path_params"] = {
+                    name: unquote(str(value), errors="strict") for name, value in found["path_params"].items()
+                }
+            except UnicodeDecodeError:
+                return Match.NONE, {}
+        return match, found
 
 
 class FrameAt:

@@ -12,20 +12,20 @@ from services.edge.api import (
     prices,
     site,
     wallet,
-)  # fmt: skip
+)
 from services.edge.api.context import Handler
 from services.edge.api.endpoint import Endpoint
 
 HANDLERS: dict[Endpoint, Handler] = {
     **site.HANDLERS,
     **people.HANDLERS,
+    **overview.HANDLERS,
+    **wallet.HANDLERS,
+    **calls.HANDLERS,
     **channels.HANDLERS,
     **prices.HANDLERS,
     **accounts.HANDLERS,
     **groups.HANDLERS,
     **codes.HANDLERS,
     **actions.HANDLERS,
-    **wallet.HANDLERS,
-    **calls.HANDLERS,
-    **overview.HANDLERS,
 }

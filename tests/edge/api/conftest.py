@@ -6,21 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.edge.api import (
-    accounts,
-    actions,
-    calls,
-    channels,
-    codes,
-    groups,
-    overview,
-    prices,
-    table,
-    trail,
-    wallet,
-)  # fmt: skip
-from services.edge.api.context import Context, Handler, Person, Through
+from services.edge.api import table, trail
+from services.edge.api.context import Context, Person, Through
 from services.edge.api.endpoint import Endpoint, Nothing
+from services.edge.api.handlers import HANDLERS
 from services.edge.api.shapes import operator
 from services.edge.settings import EdgeSettings
 from shared.bus import Bus
@@ -31,11 +20,6 @@ from shared.ids import uuid7
 from shared.settings import Secret, Settings
 from tests.cli.conftest import Relay, relay_of
 
-HANDLERS: dict[Endpoint, Handler] = {
-    endpoint: handler
-    for area in (accounts, actions, calls, channels, codes, groups, overview, prices, wallet)
-    for endpoint, handler in area.HANDLERS.items()
-}
 ADDRESS = "192.0.2.7"
 
 

@@ -151,6 +151,7 @@ async def test_a_credit_is_booked_once(op: Operator) -> None:
     found = (await op.do(table.ACCOUNT, account_id=person.account_id)).account
     assert (found.available_usd, found.spent_usd) == ("6.000000001", "0.00")
     action = await op.last_action()
+    assert action.object == f"account {person.email}, {person.account_id}"
     assert msgspec.json.decode(action.after)["reason"] == "an invoice"
     assert msgspec.json.decode(action.before)["available_usd"] == "10.000000001"
 
@@ -192,6 +193,7 @@ async def test_roles_are_given_by_others(op: Operator) -> None:
     with pytest.raises(Forbidden) as caught:
         await op.do(table.SET_ROLE, shapes.SetRole(role="member"), user_id=op.user.id.upper())
     ended: shapes.Person = await op.do(table.SET_ROLE, shapes.SetRole(role="member"), user_id=person.id)
+    assert (await op.last_action()).object == f"person {person.email}"
 
     assert (made.role, made.email, ended.role) == ("admin", person.email, "member")
     assert caught.value.code == "own_role"

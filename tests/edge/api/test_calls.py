@@ -2,6 +2,7 @@
 
 import csv
 import io
+from typing import Any
 
 import pytest
 
@@ -72,20 +73,28 @@ async def test_a_person_sees_their_calls(ann: Spender, bob: Spender) -> None:
 async def test_filters_are_checked(ann: Spender) -> None:
     """What is none of its kind is refused with the name of its parameter."""
     good = await ann.call(MODEL)
-    for given in (
+    finding: tuple[dict[str, Any], ...] = (
         {"model": MODEL},
         {"state": "complete"},
         {"key_id": ann.key.id},
         {"first_day": "2026-01-01"},
         {"request_id": good},
-    ):
+    )
+    for given in finding:
         assert [each.id for each in (await ann.do(table.CALLS, **given)).items] == [good]
-    for given in ({"model": "other"}, {"state": "failed"}, {"key_id": "other"}, {"end_day": "2026-01-01"}):
+    missing: tuple[dict[str, Any], ...] = (
+        {"model": "other"},
+        {"state": "failed"},
+        {"key_id": "other"},
+        {"end_day": "2026-01-01"},
+    )
+    for given in missing:
         assert (await ann.do(table.CALLS, **given)).items == ()
-    for param, value in (
+    wrong: tuple[tuple[str, Any], ...] = (
         ("first_day", "today"), ("first_day", "20260101"), ("end_day", "2026-13-01"), ("end_day", "1900-01-01"), ("cursor", "x"),
         ("limit", 0), ("limit", 201), ("model", "a\0b"), ("model", ""),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for param, value in wrong:
         with pytest.raises(InvalidRequest) as caught:
             await ann.do(table.CALLS, **{param: value})
         assert caught.value.param == param
