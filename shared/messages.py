@@ -293,6 +293,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "There is no such code. Check that it was entered whole.",
         "兑换码不存在，请确认输入完整。",
     ),
+    "too_many_wrong_codes": (
+        "Too many codes were wrong. Try again in a while.",
+        "错误的兑换码过多，请稍后再试。",
+    ),
     "code_claimed": ("The code was used by another account.", "兑换码已被其他账户使用。"),
     "code_expired": ("The code has expired.", "兑换码已过期。"),
     "code_revoked": ("The code is no longer valid.", "兑换码已失效。"),

@@ -20,7 +20,7 @@ IPV6_HOST_BITS = 64  # one subscriber has a whole /64 to choose from (RFC 6177)
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
-    """`free` tries; after them waits of `first_seconds`, doubled each time up to `longest_seconds`.
+    """`free` tries; the next waits for `first_seconds`, and each one after it twice as long, up to `longest_seconds`.
 
     The count is forgotten when nobody has tried for `quiet_seconds`.
     """
@@ -62,11 +62,10 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 def wait_seconds(limit: Limit, tries: int) -> float:
-    """Return how long to wait after `tries`: nothing while they are free."""
-    beyond = tries - limit.free
-    if beyond <= 0:
+    """Return how long to wait after `tries`: nothing while the next is free."""
+    if tries < limit.free:
         return 0.0
-    return min(limit.longest_seconds, math.ldexp(limit.first_seconds, min(beyond - 1, 60)))
+    return min(limit.longest_seconds, math.ldexp(limit.first_seconds, min(tries - limit.free, 60)))
 
 
 def place_of(address: str) -> str:

@@ -16,7 +16,7 @@ from services.auth.settings import AuthSettings
 from shared.bus import Bus
 from shared.contracts import accounts, auth, billing
 from shared.contracts.call import AUTH, BILLING, EDGE, OPERATOR, Empty
-from shared.errors import InvalidRequest, RelayError, Unavailable
+from shared.errors import Conflict, InvalidRequest, RelayError, Unavailable
 from shared.migrate import migrate
 from shared.settings import Secret, Settings
 
@@ -30,6 +30,7 @@ class Billing:
         self.bus = bus
         self.accounts: list[billing.PutAccount] = []
         self.keys: list[billing.PutKey] = []
+        self.credits: dict[str, billing.Credit] = {}
         self.limits: dict[str, accounts.Limits] = {}
         self.refuses_key: Callable[[billing.PutKey], bool] = lambda ask: False
         self.refusal: RelayError | None = None
@@ -40,6 +41,7 @@ class Billing:
         """Answer from now on."""
         await self.bus.serve(billing.PUT_ACCOUNT, self._put_account)
         await self.bus.serve(billing.PUT_KEY, self._put_key)
+        await self.bus.serve(billing.CREDIT, self._credit)
         await self.bus.serve(accounts.SET_LIMITS, self._set_limits)
         await self.bus.serve(accounts.GET_LIMITS, self._get_limits)
         await self.bus.control.flush()
@@ -53,6 +55,14 @@ class Billing:
         if self.refuses_key(ask):
             raise Unavailable("service_unavailable", part="billing")
         return await self._answer()
+
+    async def _credit(self, ask: billing.Credit) -> billing.Balance:
+        await self._answer()
+        if self.credits.setdefault(ask.idempotency_key, ask) != ask:
+            raise Conflict("id_conflict", id=ask.idempotency_key)
+        return billing.Balance(
+            account_id=ask.account_id, posted_nano_usd=ask.amount_nano_usd, held_nano_usd=0
+        )
 
     async def _set_limits(self, ask: accounts.SetLimits) -> accounts.LimitsInForce:
         assert ask.key_id is not None
@@ -144,7 +154,10 @@ def settings(auth_url: str, nats_url: str) -> AuthSettings:
         database_url=Secret(auth_url),
         database_pool_size=6,
         key_pepper=Secret(secrets.token_hex(32)),
+        factor_key=Secret(secrets.token_hex(32)),
         drain_seconds=10.0,
+        outbox_page=True,
+        public_url="https://relay.example",
     )
 
 
