@@ -21,6 +21,7 @@ from shared.settings import Secret, Settings
 from tests.cli.conftest import Relay, relay_of
 
 ADDRESS = "192.0.2.7"
+PASSWORD = "correct horse battery"
 
 
 class Operator:
@@ -89,9 +90,7 @@ class Operator:
 async def member(running: Relay, email: str, role: auth.Role = "member") -> auth.User:
     """Return a new person, made as the command line makes one."""
     async with Bus(settings_of(running, OPERATOR), party=OPERATOR) as bus:
-        return await bus.call(
-            auth.CREATE_USER, auth.CreateUser(email=email, password="correct horse battery", role=role)
-        )
+        return await bus.call(auth.CREATE_USER, auth.CreateUser(email=email, password=PASSWORD, role=role))
 
 
 def settings_of(running: Relay, party: str) -> Settings:
