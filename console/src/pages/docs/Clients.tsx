@@ -68,7 +68,14 @@ export function Clients({ filling }: { filling: Filling }) {
       <p>
         <Trans t={t} i18nKey="clients.text" components={{ code: <code /> }} />
       </p>
-      <Accordion multiple variant="separated" radius="md" defaultValue={["cherry-studio"]} order={3}>
+      <Accordion
+        multiple
+        variant="contained"
+        radius="lg"
+        classNames={{ item: classes.client }}
+        defaultValue={["cherry-studio"]}
+        order={3}
+      >
         {codes.map(([id, name, content]) => (
           <Accordion.Item key={id} value={id}>
             <Accordion.Control>{name}</Accordion.Control>

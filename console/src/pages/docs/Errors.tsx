@@ -39,6 +39,7 @@ export function Errors() {
     { key: "status", header: t("errors.status"), render: ({ status }) => status },
     {
       key: "code",
+      isText: true,
       header: t("errors.code"),
       render: ({ codes }) => (
         <span style={{ display: "flex", flexDirection: "column", gap: 3, alignItems: "flex-start" }}>
@@ -48,7 +49,7 @@ export function Errors() {
         </span>
       ),
     },
-    { key: "todo", header: t("errors.todo"), render: ({ name }) => t(`errors.todos.${name}`) },
+    { key: "todo", isText: true, header: t("errors.todo"), render: ({ name }) => t(`errors.todos.${name}`) },
   ];
   return (
     <>

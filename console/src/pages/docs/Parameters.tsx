@@ -27,7 +27,12 @@ export function Parameters() {
   const columns: Column<Name>[] = [
     { key: "name", header: t("parameters.name"), render: (name) => <code>{name}</code> },
     { key: "range", header: t("parameters.range"), render: (name) => t(`parameters.ranges.${name}`) },
-    { key: "meaning", header: t("parameters.meaning"), render: (name) => t(`parameters.meanings.${name}`) },
+    {
+      key: "meaning",
+      isText: true,
+      header: t("parameters.meaning"),
+      render: (name) => t(`parameters.meanings.${name}`),
+    },
   ];
   return (
     <>
