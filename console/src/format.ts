@@ -95,7 +95,7 @@ function unit(
   return formatter(locale, {
     style: "unit",
     unit: name,
-    unitDisplay: "short",
+    unitDisplay: "narrow",
     maximumFractionDigits: places,
   }).format(value);
 }
