@@ -15,6 +15,19 @@ export default defineConfig({
     target: "es2022",
     reportCompressedSize: false,
     chunkSizeWarningLimit: 1000,
+    rolldownOptions: {
+      output: {
+        // What every page needs and hardly ever changes is one file, which a browser keeps over releases.
+        codeSplitting: {
+          groups: [
+            {
+              name: "vendor",
+              test: /node_modules\/(react|react-dom|scheduler|i18next|react-i18next|@tanstack|wouter|regexparam|use-sync-external-store)\//,
+            },
+          ],
+        },
+      },
+    },
   },
   server: {
     port: 5173,
