@@ -11,9 +11,12 @@ import { type Column, PagedTable } from "../../ui/PagedTable";
 import { SearchField } from "../../ui/SearchField";
 import { useFilters } from "../../ui/useFilters";
 import { Moment, Share, Usd } from "../../ui/values";
-import { KeyPanel } from "./keys/KeyPanel";
+import type { Ask, Asked } from "./keys/asking";
 import { KeyDialog } from "./keys/KeyDialog";
 import { KeyMenu } from "./keys/KeyMenu";
+import { KeyPanel } from "./keys/KeyPanel";
+import { RevokeDialog } from "./keys/RevokeDialog";
+import { RotateDialog } from "./keys/RotateDialog";
 import { tightest } from "./parts/Limits";
 import { KEY_STATES, KeyState } from "./parts/states";
 
@@ -23,11 +26,11 @@ const DEFAULTS = { search: "", state: "", create: "" };
 
 /** The account's keys: find, make, change, rotate and revoke them. */
 export default function Keys() {
-  const { t } = useTranslation("user");
+  const { t } = useTranslation(["user", "common"]);
   const [filters, change, clear] = useFilters(DEFAULTS);
   const [, go] = useLocation();
   const { keyId } = useParams<{ keyId?: string }>();
-  const [edited, edit] = useState<Key | null>(null);
+  const [asked, ask] = useState<Asked | null>(null);
   const state = KEY_STATES.find((each) => each === filters.state);
   const keys = useInfiniteQuery(
     apiPages("/api/keys", { query: { ...(filters.search ? { search: filters.search } : {}), ...(state ? { state } : {}) } }),
@@ -62,7 +65,7 @@ export default function Keys() {
       <PagedTable
         label={t("keys.title")}
         query={keys}
-        columns={useColumns(edit)}
+        columns={useColumns(ask)}
         idOf={(key) => key.id}
         onOpen={(key) => goTo(key.id)}
         empty={
@@ -83,20 +86,22 @@ export default function Keys() {
           )
         }
       />
-      <KeyPanel keyId={keyId} close={() => goTo(null)} edit={edit} />
+      <KeyPanel keyId={keyId} close={() => goTo(null)} ask={ask} />
       <KeyDialog
-        isOpen={filters.create !== "" || edited !== null}
-        edited={edited}
+        isOpen={filters.create !== "" || asked?.what === "edit"}
+        edited={asked?.what === "edit" ? asked.key : null}
         close={() => {
           if (filters.create !== "") change({ create: "" });
-          edit(null);
+          ask(null);
         }}
       />
+      <RotateDialog of={asked?.what === "rotate" ? asked.key : null} close={() => ask(null)} />
+      <RevokeDialog of={asked?.what === "revoke" ? asked.key : null} close={() => ask(null)} />
     </>
   );
 }
 
-function useColumns(edit: (key: Key) => void): Column<Key>[] {
+function useColumns(ask: Ask): Column<Key>[] {
   const { t } = useTranslation("user");
   return [
     {
@@ -157,7 +162,7 @@ function useColumns(edit: (key: Key) => void): Column<Key>[] {
       header: t("keys.actions"),
       isUnnamed: true,
       isFigure: true,
-      render: (key) => <KeyMenu of={key} edit={edit} />,
+      render: (key) => <KeyMenu of={key} ask={ask} />,
     },
   ];
 }

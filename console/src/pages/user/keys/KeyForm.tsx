@@ -33,7 +33,7 @@ export function KeyForm({
       limits: validLimits(t("keys.countWrong"), t("keys.usdWrong")),
     },
     names: { expires: "date" },
-    refreshes: edited ? ["/api/keys", "/api/keys/{key_id}"] : [],
+    refreshes: ["/api/keys", "/api/keys/{key_id}"],
     run: async (values: Values) => {
       const body = {
         name: values.name.trim(),

@@ -1,7 +1,7 @@
 import { Button, Code, Drawer, Group, Stack, Text } from "@mantine/core";
 import { IconList, IconPencil, IconRefresh, IconTrash } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { type ReactNode, useState } from "react";
+import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "wouter";
 import { apiQuery, type Shape } from "../../../api/queries";
@@ -11,18 +11,17 @@ import { Facts } from "../parts/Facts";
 import { Limits } from "../parts/Limits";
 import { useLast } from "../parts/useLast";
 import { KeyState } from "../parts/states";
-import { RevokeDialog } from "./RevokeDialog";
-import { RotateDialog } from "./RotateDialog";
+import type { Ask } from "./asking";
 
 /** One key at the side of the list, with all that is known of it. */
 export function KeyPanel({
   keyId,
   close,
-  edit,
+  ask,
 }: {
   keyId: string | undefined;
   close: () => void;
-  edit: (key: Shape<"Key">) => void;
+  ask: Ask;
 }) {
   const { t } = useTranslation(["user", "common"]);
   const shown = useLast(keyId);
@@ -39,14 +38,13 @@ export function KeyPanel({
       title={key.data?.name ?? t("keys.one")}
       closeButtonProps={{ "aria-label": t("common:close") }}
     >
-      <Loaded query={key}>{(data) => <Details of={data} edit={edit} />}</Loaded>
+      <Loaded query={key}>{(data) => <Details of={data} ask={ask} />}</Loaded>
     </Drawer>
   );
 }
 
-function Details({ of, edit }: { of: Shape<"Key">; edit: (key: Shape<"Key">) => void }) {
+function Details({ of, ask }: { of: Shape<"Key">; ask: Ask }) {
   const { t } = useTranslation("user");
-  const [asking, ask] = useState<"rotate" | "revoke" | null>(null);
   return (
     <Stack gap="lg">
       <Facts
@@ -84,7 +82,7 @@ function Details({ of, edit }: { of: Shape<"Key">; edit: (key: Shape<"Key">) => 
               variant="default"
               size="xs"
               leftSection={<IconPencil size={16} aria-hidden />}
-              onClick={() => edit(of)}
+              onClick={() => ask({ what: "edit", key: of })}
             >
               {t("keys.edit")}
             </Button>
@@ -92,7 +90,7 @@ function Details({ of, edit }: { of: Shape<"Key">; edit: (key: Shape<"Key">) => 
               variant="default"
               size="xs"
               leftSection={<IconRefresh size={16} aria-hidden />}
-              onClick={() => ask("rotate")}
+              onClick={() => ask({ what: "rotate", key: of })}
             >
               {t("keys.rotate")}
             </Button>
@@ -101,15 +99,13 @@ function Details({ of, edit }: { of: Shape<"Key">; edit: (key: Shape<"Key">) => 
               color="red"
               size="xs"
               leftSection={<IconTrash size={16} aria-hidden />}
-              onClick={() => ask("revoke")}
+              onClick={() => ask({ what: "revoke", key: of })}
             >
               {t("keys.revoke")}
             </Button>
           </>
         )}
       </Group>
-      <RotateDialog of={of} isOpen={asking === "rotate"} close={() => ask(null)} />
-      <RevokeDialog of={of} isOpen={asking === "revoke"} close={() => ask(null)} />
     </Stack>
   );
 }

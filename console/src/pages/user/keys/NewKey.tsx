@@ -1,9 +1,8 @@
 import { Button, Group, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { useEffect } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "wouter";
-import { apiQuery, refresh, type Shape, siteQuery } from "../../../api/queries";
+import { apiQuery, type Shape, siteQuery } from "../../../api/queries";
 import { snippets } from "../../../snippets";
 import { CodeTabs } from "../../../ui/CodeBlock";
 import { Secret } from "../../../ui/Secret";
@@ -14,8 +13,6 @@ export function NewKey({ made, close }: { made: Shape<"MadeKey">; close: () => v
   const site = useQuery(siteQuery()).data;
   const models = useQuery(apiQuery("/api/models")).data;
   const model = made.key.allowed_models[0] ?? models?.items[0]?.id;
-  // The list is read again only now, since the dialog of a rotated key stands in the line of the old one.
-  useEffect(() => () => void refresh("/api/keys", "/api/keys/{key_id}"), []);
   return (
     <Stack gap="lg">
       <Secret value={made.secret} title={t("keys.yourKey", { name: made.key.name })} />

@@ -4,35 +4,35 @@ import { Trans, useTranslation } from "react-i18next";
 import { api } from "../../../api/client";
 import type { Shape } from "../../../api/queries";
 import { useAction } from "../../../ui/useAction";
+import { useLast } from "../parts/useLast";
 
 /** Ends a key for good, once its name was typed. */
 export function RevokeDialog({
-  of,
-  isOpen,
+  of: asked,
   close,
 }: {
-  of: Shape<"Key">;
-  isOpen: boolean;
+  of: Shape<"Key"> | null;
   close: () => void;
 }) {
   const { t } = useTranslation(["user", "common"]);
   const [typed, setTyped] = useState("");
   useEffect(() => {
-    if (isOpen) setTyped("");
-  }, [isOpen]);
-  const revoke = useAction(() => api.delete("/api/keys/{key_id}", { path: { key_id: of.id } }), {
+    if (asked) setTyped("");
+  }, [asked]);
+  const of = useLast(asked ?? undefined);
+  const revoke = useAction((id: string) => api.delete("/api/keys/{key_id}", { path: { key_id: id } }), {
     refreshes: ["/api/keys", "/api/keys/{key_id}"],
-    done: t("keys.revoked", { name: of.name }),
+    done: (key) => t("keys.revoked", { name: key.name }),
     onDone: close,
   });
-  const isSame = typed.trim() === of.name.trim();
+  const isSame = of !== undefined && typed.trim() === of.name.trim();
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (isSame) revoke.mutate(undefined);
+    if (of && isSame) revoke.mutate(of.id);
   };
   return (
     <Modal
-      opened={isOpen}
+      opened={asked !== null}
       onClose={close}
       title={t("keys.revokeTitle")}
       centered
@@ -43,7 +43,7 @@ export function RevokeDialog({
           <Text size="sm">{t("keys.revokeText")}</Text>
           <TextInput
             label={
-              <Trans t={t} i18nKey="keys.revokeType" values={{ name: of.name }} components={{ name: <strong /> }} />
+              <Trans t={t} i18nKey="keys.revokeType" values={{ name: of?.name }} components={{ name: <strong /> }} />
             }
             value={typed}
             onChange={(event) => setTyped(event.currentTarget.value)}

@@ -4,29 +4,30 @@ import { Trans, useTranslation } from "react-i18next";
 import { api } from "../../../api/client";
 import type { Shape } from "../../../api/queries";
 import { useAction } from "../../../ui/useAction";
+import { useLast } from "../parts/useLast";
 import { NewKey } from "./NewKey";
 
 /** Makes a key like this one and ends this one; says before what happens, and shows the new one afterwards. */
 export function RotateDialog({
-  of,
-  isOpen,
+  of: asked,
   close,
 }: {
-  of: Shape<"Key">;
-  isOpen: boolean;
+  of: Shape<"Key"> | null;
   close: () => void;
 }) {
   const { t } = useTranslation(["user", "common"]);
   const [made, setMade] = useState<Shape<"MadeKey"> | null>(null);
   useEffect(() => {
-    if (isOpen) setMade(null);
-  }, [isOpen]);
-  const rotate = useAction(() => api.post("/api/keys/{key_id}/rotate", { path: { key_id: of.id } }), {
+    if (asked) setMade(null);
+  }, [asked]);
+  const of = useLast(asked ?? undefined);
+  const rotate = useAction((id: string) => api.post("/api/keys/{key_id}/rotate", { path: { key_id: id } }), {
+    refreshes: ["/api/keys", "/api/keys/{key_id}"],
     onDone: setMade,
   });
   return (
     <Modal
-      opened={isOpen}
+      opened={asked !== null}
       onClose={close}
       title={made ? t("keys.rotatedTitle") : t("keys.rotateTitle")}
       size={made ? "xl" : "md"}
@@ -40,7 +41,7 @@ export function RotateDialog({
       ) : (
         <Stack>
           <Text size="sm">
-            <Trans t={t} i18nKey="keys.rotateText" values={{ name: of.name }} components={{ name: <strong /> }} />
+            <Trans t={t} i18nKey="keys.rotateText" values={{ name: of?.name }} components={{ name: <strong /> }} />
           </Text>
           <List size="sm" spacing={6}>
             <List.Item>{t("keys.rotateKeeps")}</List.Item>
@@ -51,7 +52,7 @@ export function RotateDialog({
             <Button variant="default" onClick={close}>
               {t("common:cancel")}
             </Button>
-            <Button onClick={() => rotate.mutate(undefined)} loading={rotate.isPending} data-autofocus>
+            <Button onClick={() => of && rotate.mutate(of.id)} loading={rotate.isPending} data-autofocus>
               {t("keys.rotateConfirm")}
             </Button>
           </Group>
