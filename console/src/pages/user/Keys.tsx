@@ -6,8 +6,8 @@ import { useTranslation } from "react-i18next";
 import { useLocation, useParams } from "wouter";
 import { apiPages, type Shape } from "../../api/queries";
 import { Empty } from "../../ui/Empty";
-import { PageHeader } from "../../ui/PageHeader";
 import { type Column, PagedTable } from "../../ui/PagedTable";
+import { PageHeader } from "../../ui/PageHeader";
 import { SearchField } from "../../ui/SearchField";
 import { useFilters } from "../../ui/useFilters";
 import { Moment, Share, Usd } from "../../ui/values";
@@ -33,7 +33,9 @@ export default function Keys() {
   const [asked, ask] = useState<Asked | null>(null);
   const state = KEY_STATES.find((each) => each === filters.state);
   const keys = useInfiniteQuery(
-    apiPages("/api/keys", { query: { ...(filters.search ? { search: filters.search } : {}), ...(state ? { state } : {}) } }),
+    apiPages("/api/keys", {
+      query: { ...(filters.search ? { search: filters.search } : {}), ...(state ? { state } : {}) },
+    }),
   );
   const isFiltered = filters.search !== "" || state !== undefined;
   const goTo = (id: string | null) => go(`/keys${id === null ? "" : `/${id}`}${window.location.search}`);

@@ -52,7 +52,9 @@ function Chat({ models, firstModel }: { models: readonly Shape<"Model">[]; first
     const last = turns.at(-1);
     // Before anything is typed, the call that was made last is the one that is meant.
     const [before, prompt] =
-      draft.trim() === "" && last ? [turns.slice(0, -1), last.prompt] : [turns, draft.trim() || t("playground.sample")];
+      draft.trim() === "" && last
+        ? [turns.slice(0, -1), last.prompt]
+        : [turns, draft.trim() || t("playground.sample")];
     showCode(
       columns.map((column) => ({ label: column.model, body: bodyOf(column, before, prompt, parameters) })),
     );
@@ -64,10 +66,10 @@ function Chat({ models, firstModel }: { models: readonly Shape<"Model">[]; first
         actions={
           <>
             <Button
-              variant="default"
+              variant={wrong.size > 0 ? "light" : "default"}
+              {...(wrong.size > 0 ? { color: "red" } : {})}
               leftSection={<IconAdjustments size={16} aria-hidden />}
               onClick={() => setSetting(true)}
-              {...(wrong.size > 0 ? { color: "red", variant: "light" } : {})}
             >
               {t("playground.parameters")}
             </Button>
@@ -92,7 +94,9 @@ function Chat({ models, firstModel }: { models: readonly Shape<"Model">[]; first
             variant="subtle"
             size="sm"
             leftSection={<IconPlus size={16} aria-hidden />}
-            onClick={() => chat.add(names.find((name) => !columns.some(({ model }) => model === name)) ?? firstModel)}
+            onClick={() =>
+              chat.add(names.find((name) => !columns.some(({ model }) => model === name)) ?? firstModel)
+            }
           >
             {t("playground.add")}
           </Button>

@@ -6,8 +6,8 @@ import { Link, useLocation, useParams } from "wouter";
 import { apiUrl } from "../../api/client";
 import { apiPages, apiQuery, type Shape } from "../../api/queries";
 import { Empty } from "../../ui/Empty";
-import { PageHeader } from "../../ui/PageHeader";
 import { type Column, PagedTable } from "../../ui/PagedTable";
+import { PageHeader } from "../../ui/PageHeader";
 import { SearchField } from "../../ui/SearchField";
 import { useFilters } from "../../ui/useFilters";
 import { Duration, Moment, Tokens, Usd } from "../../ui/values";
@@ -38,6 +38,7 @@ export default function Usage() {
   };
   const calls = useInfiniteQuery({ ...apiPages("/api/calls", { query }), enabled: isSearchable });
   const isFiltered = Object.values(filters).some((value) => value !== "");
+  const columns = useColumns();
   const goTo = (id: string | null) => go(`/usage${id === null ? "" : `/${id}`}${window.location.search}`);
   const clearButton = (
     <Button variant="default" size="xs" onClick={clear}>
@@ -78,7 +79,7 @@ export default function Usage() {
         <PagedTable
           label={t("usage.title")}
           query={calls}
-          columns={useColumns()}
+          columns={columns}
           idOf={(call) => call.id}
           onOpen={(call) => goTo(call.id)}
           empty={
@@ -142,7 +143,9 @@ function Filters({
         value={filters.model || null}
         onChange={(model) => change({ model: model ?? "" })}
         // What is filtered by stays a choice, though the model may be gone.
-        data={filters.model && !modelNames.includes(filters.model) ? [filters.model, ...modelNames] : modelNames}
+        data={
+          filters.model && !modelNames.includes(filters.model) ? [filters.model, ...modelNames] : modelNames
+        }
         w={190}
       />
       <Select
@@ -223,7 +226,12 @@ function useColumns(): Column<Call>[] {
         </span>
       ),
     },
-    { key: "output", header: t("usage.output"), isFigure: true, render: (call) => <Tokens value={call.output_tokens} /> },
+    {
+      key: "output",
+      header: t("usage.output"),
+      isFigure: true,
+      render: (call) => <Tokens value={call.output_tokens} />,
+    },
     {
       key: "first",
       header: t("usage.firstToken"),

@@ -7,8 +7,8 @@ import { apiUrl } from "../../api/client";
 import { apiPages, apiQuery, type Shape } from "../../api/queries";
 import { Empty } from "../../ui/Empty";
 import { Loaded } from "../../ui/Loaded";
-import { PageHeader } from "../../ui/PageHeader";
 import { type Column, PagedTable } from "../../ui/PagedTable";
+import { PageHeader } from "../../ui/PageHeader";
 import { useFilters } from "../../ui/useFilters";
 import { Moment, Usd } from "../../ui/values";
 import { DayRange, daysQuery } from "./parts/DayRange";
@@ -146,7 +146,10 @@ function useColumns(): Column<Transfer>[] {
 function Reason({ of }: { of: Transfer }) {
   if (of.request_id) {
     return (
-      <Link href={`/usage/${of.request_id}`} style={{ color: "var(--mantine-color-anchor)", fontWeight: 400 }}>
+      <Link
+        href={`/usage/${of.request_id}`}
+        style={{ color: "var(--mantine-color-anchor)", fontWeight: 400 }}
+      >
         <Text span size="xs" style={{ overflowWrap: "anywhere" }}>
           {of.model ?? of.request_id}
         </Text>

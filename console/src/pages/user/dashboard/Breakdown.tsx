@@ -14,7 +14,9 @@ type Slice = Shape<"Slice">;
 export function Breakdown({ kind, slices }: { kind: "model" | "key"; slices: readonly Slice[] }) {
   const { t } = useTranslation("user");
   const title = t(kind === "model" ? "dashboard.byModel" : "dashboard.byKey");
-  const ordered = [...slices].sort((a, b) => Number(b.charged_usd) - Number(a.charged_usd) || b.requests - a.requests);
+  const ordered = [...slices].sort(
+    (a, b) => Number(b.charged_usd) - Number(a.charged_usd) || b.requests - a.requests,
+  );
   const most = Math.max(...ordered.map((each) => Number(each.charged_usd)), 0);
   const columns: Column<Slice>[] = [
     {
@@ -57,7 +59,9 @@ export function Breakdown({ kind, slices }: { kind: "model" | "key"; slices: rea
       key: "spend",
       header: t("dashboard.spend"),
       isFigure: true,
-      render: (slice) => <Bar share={most > 0 ? Number(slice.charged_usd) / most : 0} usd={slice.charged_usd} />,
+      render: (slice) => (
+        <Bar share={most > 0 ? Number(slice.charged_usd) / most : 0} usd={slice.charged_usd} />
+      ),
     },
   ];
   return (

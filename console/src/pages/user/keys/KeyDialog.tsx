@@ -25,7 +25,9 @@ export function KeyDialog({
     <Modal
       opened={isOpen}
       onClose={close}
-      title={made ? t("keys.madeTitle") : edited ? t("keys.editTitle", { name: edited.name }) : t("keys.create")}
+      title={
+        made ? t("keys.madeTitle") : edited ? t("keys.editTitle", { name: edited.name }) : t("keys.create")
+      }
       size={made ? "xl" : "lg"}
       closeOnClickOutside={false}
       closeOnEscape={!made}

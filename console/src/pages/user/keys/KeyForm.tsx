@@ -1,4 +1,14 @@
-import { Button, Collapse, Group, MultiSelect, Select, Stack, TagsInput, TextInput, UnstyledButton } from "@mantine/core";
+import {
+  Button,
+  Collapse,
+  Group,
+  MultiSelect,
+  Select,
+  Stack,
+  TagsInput,
+  TextInput,
+  UnstyledButton,
+} from "@mantine/core";
 import { IconChevronDown, IconChevronRight } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
@@ -6,7 +16,7 @@ import { useTranslation } from "react-i18next";
 import { api } from "../../../api/client";
 import { apiQuery, type Shape } from "../../../api/queries";
 import { FormProblem, useFields } from "../../../ui/useFields";
-import { EXPIRIES, expiresOf, valuesOf, type Values } from "./fields";
+import { EXPIRIES, expiresOf, type Values, valuesOf } from "./fields";
 import { LimitFields, limitsOf, validLimits } from "./LimitFields";
 
 /** The form of a key: a new one, or `edited`. */
@@ -28,8 +38,7 @@ export function KeyForm({
     initialValues,
     validate: {
       name: (name) => (name.trim() === "" ? t("keys.nameNeeded") : null),
-      date: (date, values) =>
-        values.expiry === "date" && !isAhead(date) ? t("keys.dateNeeded") : null,
+      date: (date, values) => (values.expiry === "date" && !isAhead(date) ? t("keys.dateNeeded") : null),
       limits: validLimits(t("keys.countWrong"), t("keys.usdWrong")),
     },
     names: { expires: "date" },
@@ -50,7 +59,9 @@ export function KeyForm({
   });
   const known = models.data?.items.map((model) => model.id) ?? [];
   const hasLimitError = Object.keys(form.errors).some((name) => name.startsWith("limits"));
-  const [isLimitsOpen, openLimits] = useState(Object.values(initialValues.limits).some((each) => each !== ""));
+  const [isLimitsOpen, openLimits] = useState(
+    Object.values(initialValues.limits).some((each) => each !== ""),
+  );
   const areLimitsShown = isLimitsOpen || hasLimitError;
   const Chevron = areLimitsShown ? IconChevronDown : IconChevronRight;
   return (

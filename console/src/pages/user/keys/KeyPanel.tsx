@@ -9,20 +9,12 @@ import { Loaded } from "../../../ui/Loaded";
 import { Moment, Usd } from "../../../ui/values";
 import { Facts } from "../parts/Facts";
 import { Limits } from "../parts/Limits";
-import { useLast } from "../parts/useLast";
 import { KeyState } from "../parts/states";
+import { useLast } from "../parts/useLast";
 import type { Ask } from "./asking";
 
 /** One key at the side of the list, with all that is known of it. */
-export function KeyPanel({
-  keyId,
-  close,
-  ask,
-}: {
-  keyId: string | undefined;
-  close: () => void;
-  ask: Ask;
-}) {
+export function KeyPanel({ keyId, close, ask }: { keyId: string | undefined; close: () => void; ask: Ask }) {
   const { t } = useTranslation(["user", "common"]);
   const shown = useLast(keyId);
   const key = useQuery({
@@ -52,9 +44,15 @@ function Details({ of, ask }: { of: Shape<"Key">; ask: Ask }) {
           [t("keys.state"), <KeyState key="state" state={of.state} />],
           [t("keys.begins"), <Code key="hint">{`${of.hint}…`}</Code>],
           [t("keys.spent"), <Usd key="spent" value={of.spent_usd} />],
-          [t("keys.lastUsed"), of.last_used === null ? t("keys.never") : <Moment key="used" seconds={of.last_used} />],
+          [
+            t("keys.lastUsed"),
+            of.last_used === null ? t("keys.never") : <Moment key="used" seconds={of.last_used} />,
+          ],
           [t("keys.created"), <Moment key="created" seconds={of.created} isAbsolute />],
-          [t("keys.expires"), of.expires === null ? t("keys.lasts") : <Moment key="expires" seconds={of.expires} isAbsolute />],
+          [
+            t("keys.expires"),
+            of.expires === null ? t("keys.lasts") : <Moment key="expires" seconds={of.expires} isAbsolute />,
+          ],
         ]}
       />
       <Part title={t("keys.models")}>

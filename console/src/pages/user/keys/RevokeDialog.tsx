@@ -7,13 +7,7 @@ import { useAction } from "../../../ui/useAction";
 import { useLast } from "../parts/useLast";
 
 /** Ends a key for good, once its name was typed. */
-export function RevokeDialog({
-  of: asked,
-  close,
-}: {
-  of: Shape<"Key"> | null;
-  close: () => void;
-}) {
+export function RevokeDialog({ of: asked, close }: { of: Shape<"Key"> | null; close: () => void }) {
   const { t } = useTranslation(["user", "common"]);
   const [typed, setTyped] = useState("");
   useEffect(() => {
@@ -43,7 +37,12 @@ export function RevokeDialog({
           <Text size="sm">{t("keys.revokeText")}</Text>
           <TextInput
             label={
-              <Trans t={t} i18nKey="keys.revokeType" values={{ name: of?.name }} components={{ name: <strong /> }} />
+              <Trans
+                t={t}
+                i18nKey="keys.revokeType"
+                values={{ name: of?.name }}
+                components={{ name: <strong /> }}
+              />
             }
             value={typed}
             onChange={(event) => setTyped(event.currentTarget.value)}

@@ -8,13 +8,7 @@ import { useLast } from "../parts/useLast";
 import { NewKey } from "./NewKey";
 
 /** Makes a key like this one and ends this one; says before what happens, and shows the new one afterwards. */
-export function RotateDialog({
-  of: asked,
-  close,
-}: {
-  of: Shape<"Key"> | null;
-  close: () => void;
-}) {
+export function RotateDialog({ of: asked, close }: { of: Shape<"Key"> | null; close: () => void }) {
   const { t } = useTranslation(["user", "common"]);
   const [made, setMade] = useState<Shape<"MadeKey"> | null>(null);
   useEffect(() => {
@@ -41,7 +35,12 @@ export function RotateDialog({
       ) : (
         <Stack>
           <Text size="sm">
-            <Trans t={t} i18nKey="keys.rotateText" values={{ name: of?.name }} components={{ name: <strong /> }} />
+            <Trans
+              t={t}
+              i18nKey="keys.rotateText"
+              values={{ name: of?.name }}
+              components={{ name: <strong /> }}
+            />
           </Text>
           <List size="sm" spacing={6}>
             <List.Item>{t("keys.rotateKeeps")}</List.Item>

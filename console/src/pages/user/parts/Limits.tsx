@@ -52,7 +52,10 @@ export function Limits({
 }
 
 /** The limit that is used most, as a share from 0 to 1; null where there is none. */
-export function tightest(limits: Shape<"Limits">, used: Shape<"Used">): { name: Row["name"]; share: number } | null {
+export function tightest(
+  limits: Shape<"Limits">,
+  used: Shape<"Used">,
+): { name: Row["name"]; share: number } | null {
   return rowsOf(limits, used).reduce<Row | null>(
     (most, row) => (most === null || row.share > most.share ? row : most),
     null,
@@ -66,7 +69,12 @@ function rowsOf(limits: Shape<"Limits">, used: Shape<"Used">): Row[] {
   const counted = (name: Row["name"], spent: number, limit: number | null | undefined) => {
     if (limit === null || limit === undefined) return;
     const Figure = name === "tokens" ? Tokens : Count;
-    rows.push({ name, used: <Figure value={spent} />, limit: <Figure value={limit} />, share: shareOf(spent, limit) });
+    rows.push({
+      name,
+      used: <Figure value={spent} />,
+      limit: <Figure value={limit} />,
+      share: shareOf(spent, limit),
+    });
   };
   const priced = (name: Row["name"], spent: string, limit: string | null | undefined) => {
     if (limit === null || limit === undefined) return;

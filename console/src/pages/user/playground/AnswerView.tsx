@@ -49,7 +49,9 @@ export function AnswerView({
         <div className={classes.foot}>
           <Figures of={of} />
           <Group gap={2} wrap="nowrap" ml="auto">
-            {of.text !== "" && <CopyButton value={of.text} what={t("playground.answerOf", { model: of.model })} />}
+            {of.text !== "" && (
+              <CopyButton value={of.text} what={t("playground.answerOf", { model: of.model })} />
+            )}
             <ActionIcon
               variant="subtle"
               color="gray"
@@ -121,9 +123,21 @@ function Ending({ of }: { of: Answer }) {
   return null;
 }
 
-function Note({ icon, children, isHarmless = false }: { icon: ReactNode; children: ReactNode; isHarmless?: boolean }) {
+function Note({
+  icon,
+  children,
+  isHarmless = false,
+}: {
+  icon: ReactNode;
+  children: ReactNode;
+  isHarmless?: boolean;
+}) {
   return (
-    <div className={classes.note} data-harmless={isHarmless || undefined} role={isHarmless ? "status" : "alert"}>
+    <div
+      className={classes.note}
+      data-harmless={isHarmless || undefined}
+      role={isHarmless ? "status" : "alert"}
+    >
       {icon}
       <span>{children}</span>
     </div>

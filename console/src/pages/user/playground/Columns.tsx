@@ -23,7 +23,9 @@ export function Columns({
         <Group key={column.id} gap={4} wrap="nowrap" miw={0}>
           <Select
             aria-label={
-              columns.length === 1 ? t("playground.model") : t("playground.modelNumber", { number: index + 1 })
+              columns.length === 1
+                ? t("playground.model")
+                : t("playground.modelNumber", { number: index + 1 })
             }
             value={column.model}
             onChange={(model) => model && choose(column.id, model)}

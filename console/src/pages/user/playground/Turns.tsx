@@ -35,7 +35,11 @@ export function Turns({
   return (
     <section className={classes.turns} aria-label={t("playground.conversation")} aria-busy={isBusy}>
       {turns.map((turn, index) => (
-        <article key={turn.id} className={classes.turn} aria-label={t("playground.turn", { number: index + 1 })}>
+        <article
+          key={turn.id}
+          className={classes.turn}
+          aria-label={t("playground.turn", { number: index + 1 })}
+        >
           <div className={classes.prompt}>{turn.prompt}</div>
           <div className={classes.grid} data-columns={columns.length}>
             {columns.map((column) => {

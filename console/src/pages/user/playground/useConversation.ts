@@ -5,11 +5,11 @@ import {
   type Answer,
   type Body,
   bodyOf,
-  type Column,
   COLUMNS_MAX,
+  type Column,
   type Conversation,
-  newId,
   NOTHING_SET,
+  newId,
   type Parameters,
   store,
   stored,
@@ -67,23 +67,21 @@ export function useConversation(firstModel: string) {
   }, []);
 
   const { columns, parameters, turns } = conversation;
-  const ask = useCallback(
-    async (turn: Pick<Turn, "id">, column: Column, body: Body, given: Parameters) => {
-      const call = new AbortController();
-      running.current.get(column.id)?.abort();
-      running.current.set(column.id, call);
-      await follow(body, given, call.signal, (answer) =>
-        dispatch({ do: "answer", turnId: turn.id, columnId: column.id, answer }),
-      );
-      if (running.current.get(column.id) === call) running.current.delete(column.id);
-      void refresh("/api/wallet");
-    },
-    [],
-  );
+  const ask = useCallback(async (turn: Pick<Turn, "id">, column: Column, body: Body, given: Parameters) => {
+    const call = new AbortController();
+    running.current.get(column.id)?.abort();
+    running.current.set(column.id, call);
+    await follow(body, given, call.signal, (answer) =>
+      dispatch({ do: "answer", turnId: turn.id, columnId: column.id, answer }),
+    );
+    if (running.current.get(column.id) === call) running.current.delete(column.id);
+    void refresh("/api/wallet");
+  }, []);
   const send = (prompt: string) => {
     const turn: Turn = { id: newId(), prompt, answers: {} };
     dispatch({ do: "turn", turn });
-    for (const column of columns) void ask(turn, column, bodyOf(column, turns, prompt, parameters), parameters);
+    for (const column of columns)
+      void ask(turn, column, bodyOf(column, turns, prompt, parameters), parameters);
   };
   /** Asks once more for the last answer of a column, with what is set now. */
   const again = (column: Column) => {
@@ -110,7 +108,8 @@ export function useConversation(firstModel: string) {
         columns: columns.map((each) => (each.id === columnId ? { ...each, model } : each)),
       }),
     add: (model: string) => {
-      if (columns.length < COLUMNS_MAX) dispatch({ do: "columns", columns: [...columns, { id: newId(), model }] });
+      if (columns.length < COLUMNS_MAX)
+        dispatch({ do: "columns", columns: [...columns, { id: newId(), model }] });
     },
     remove: (columnId: string) => {
       running.current.get(columnId)?.abort();

@@ -19,7 +19,9 @@ export function Attempts({ attempts }: { attempts: readonly Shape<"AttemptView">
   }
   const inWords = (result: string) => {
     if (result.startsWith("skipped_")) return t("attempt.skipped");
-    return i18n.exists(`user:attempt.${result}`) ? t(`attempt.${result as Known}`) : result;
+    return i18n.exists(`user:attempt.${result}`)
+      ? t(`attempt.${result as Known}`)
+      : t("attempt.other", { result });
   };
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with the keyboard

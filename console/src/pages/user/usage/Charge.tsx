@@ -86,7 +86,8 @@ export function Charge({ of, price }: { of: Shape<"ChargeView">; price: Shape<"P
       )}
       <Text size="xs" c="dimmed">
         {t("receipt.priceVersion", { version: price.version, day: formatDay(price.effective, locale) })}
-        {sum.aboveInputTokens > 0 && t("receipt.tier", { tokens: formatNumber(sum.aboveInputTokens, locale) })}
+        {sum.aboveInputTokens > 0 &&
+          t("receipt.tier", { tokens: formatNumber(sum.aboveInputTokens, locale) })}
       </Text>
       {sum.cost !== of.cost_usd && (
         <Text size="xs" c="red">

@@ -59,7 +59,10 @@ export function Receipt({ of, call }: { of: Shape<"ReceiptView">; call: Shape<"C
                     {call.key_name}
                   </Link>,
                 ] as const,
-                [t("usage.firstToken"), <Duration key="first" milliseconds={call.first_output_ms} />] as const,
+                [
+                  t("usage.firstToken"),
+                  <Duration key="first" milliseconds={call.first_output_ms} />,
+                ] as const,
                 [t("usage.took"), <Duration key="took" milliseconds={call.took_ms} />] as const,
               ]
             : []),
@@ -73,7 +76,10 @@ export function Receipt({ of, call }: { of: Shape<"ReceiptView">; call: Shape<"C
         </Part>
       ) : (
         of.charges.map((charge) => (
-          <Part key={`${charge.rule}${charge.is_late}`} title={t(charge.is_late ? "receipt.chargeLate" : "receipt.charge")}>
+          <Part
+            key={`${charge.rule}${charge.is_late}`}
+            title={t(charge.is_late ? "receipt.chargeLate" : "receipt.charge")}
+          >
             <Charge of={charge} price={of.price} />
           </Part>
         ))

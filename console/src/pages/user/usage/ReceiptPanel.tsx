@@ -15,11 +15,10 @@ export function ReceiptPanel({ requestId, close }: { requestId: string | undefin
     enabled: requestId !== undefined,
     refetchInterval: (query) => (query.state.data?.state === "running" ? 2000 : false),
   });
-  const state = receipt.data?.state;
   const call = useQuery({
     ...apiQuery("/api/calls", { query: { request_id: shown } }),
-    queryKey: ["/api/calls", { query: { request_id: shown } }, state],
     enabled: requestId !== undefined && receipt.isSuccess,
+    refetchInterval: ({ state }) => (state.data?.items[0]?.state === "running" ? 2000 : false),
   });
   return (
     <Drawer

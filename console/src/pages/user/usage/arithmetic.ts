@@ -30,7 +30,9 @@ const PPM = 1_000_000n;
 /** Computes what these tokens cost with this price. */
 export function compute(tokens: Shape<"Usage">, price: Shape<"PriceView">): Sum {
   const { input_tokens = 0, cache_read_tokens = 0, cache_write_tokens = 0, output_tokens = 0 } = tokens;
-  const figures = price.figures.filter((tier) => tier.above_input_tokens === 0 || input_tokens > tier.above_input_tokens).at(-1);
+  const figures = price.figures
+    .filter((tier) => tier.above_input_tokens === 0 || input_tokens > tier.above_input_tokens)
+    .at(-1);
   const lines: Line[] = [];
   let total = 0n;
   const add = (name: UnitName, count: number, usdPerMillion: string | undefined) => {

@@ -5,8 +5,16 @@ const PREFIX = "RELAY";
 const CHARACTERS = 25;
 
 /** What somebody typed or pasted as a code: as it is printed, and how many of its characters are there or what is wrong in it. */
-export function readCode(typed: string): { printed: string; length: number; strange: string | null; isWhole: boolean } {
-  const plain = typed.normalize("NFKC").toUpperCase().replace(/[\s\p{Dash}_.]/gu, "");
+export function readCode(typed: string): {
+  printed: string;
+  length: number;
+  strange: string | null;
+  isWhole: boolean;
+} {
+  const plain = typed
+    .normalize("NFKC")
+    .toUpperCase()
+    .replace(/[\s\p{Dash}_.]/gu, "");
   const own = plain.startsWith(PREFIX) ? plain.slice(PREFIX.length) : plain;
   const meant = own.replace(/O/g, "0").replace(/[IL]/g, "1");
   const strange = meant.match(/[^0-9A-HJKMNP-TV-Z]/u)?.[0] ?? null;
