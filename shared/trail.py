@@ -32,10 +32,14 @@ class ActionKind(msgspec.Struct, frozen=True):
             name: ", ".join(map(str, value)) if isinstance(value, tuple) else value
             for name, value in values.items()
         }
-        text = self.on.format_map(plain)
-        return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)[
-            :OBJECT_CHARACTERS_MAX
-        ]
+        return printable(self.on.format_map(plain))
+
+
+def printable(text: str) -> str:
+    """Return `text` as one line of at most OBJECT_CHARACTERS_MAX characters."""
+    return "".join(
+        each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[:OBJECT_CHARACTERS_MAX]
+    )
 
 
 def redacted(value: msgspec.Struct) -> bytes:

@@ -68,6 +68,15 @@ export function formatDay(seconds: number, locale: string, utc = false): string 
   return dates(locale, { dateStyle: "medium", ...(utc ? { timeZone: "UTC" } : {}) }).format(seconds * 1000);
 }
 
+/** The beginning of a step of a chart: a time of the day, in steps of a day the day (UTC, as the server cuts them). */
+export function formatStep(seconds: number, stepSeconds: number, locale: string): string {
+  const isDays = stepSeconds >= 86_400;
+  return dates(
+    locale,
+    isDays ? { month: "short", day: "numeric", timeZone: "UTC" } : { hour: "2-digit", minute: "2-digit" },
+  ).format(seconds * 1000);
+}
+
 /** How long ago, or how far ahead, in the largest unit that fits. */
 export function formatRelative(seconds: number, nowSeconds: number, locale: string): string {
   const away = seconds - nowSeconds;
@@ -81,9 +90,9 @@ export function formatRelative(seconds: number, nowSeconds: number, locale: stri
   return relative.format(Math.round(away / (365.25 * 86_400)), "year");
 }
 
-/** A length in tokens as it is usually said: 128K, 1M. */
-export function formatContext(tokens: number, locale: string): string {
-  return formatter(locale, { notation: "compact", maximumFractionDigits: 1 }).format(tokens);
+/** A length in tokens as it is said in every language: 128K, 1.05M. */
+export function formatContext(tokens: number): string {
+  return formatter("en-US", { notation: "compact", maximumSignificantDigits: 3 }).format(tokens);
 }
 
 function unit(
@@ -95,7 +104,7 @@ function unit(
   return formatter(locale, {
     style: "unit",
     unit: name,
-    unitDisplay: "short",
+    unitDisplay: "narrow",
     maximumFractionDigits: places,
   }).format(value);
 }

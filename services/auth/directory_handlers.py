@@ -8,6 +8,8 @@ from shared.bus import Bus
 from shared.contracts import auth
 from shared.errors import InvalidRequest, NotFound
 
+ID_CHARACTERS = 36
+
 
 class DirectoryHandlers:
     """The calls about finding accounts and about roles."""
@@ -64,7 +66,8 @@ class DirectoryHandlers:
 
 
 def _uuid_of(text: str) -> UUID | None:
+    """Return an id in its usual form, with dashes; what could be a part of a name is none."""
     try:
-        return UUID(text)
+        return UUID(text) if len(text) == ID_CHARACTERS else None
     except ValueError:
         return None

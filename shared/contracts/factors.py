@@ -9,6 +9,7 @@ import msgspec
 from shared.contracts.auth import Role
 from shared.contracts.call import AUTH, EDGE, OPERATOR, Call, Empty
 from shared.contracts.people import Client, CodeFactor, Language, NewToken, SignedIn
+from shared.trail import ActionKind
 
 
 class SignInFactor(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,5 +238,6 @@ VERIFY_MANAGEMENT_KEY = Call(
     timeout_seconds=2.0,
 )  # fmt: skip
 REMOVE_FACTORS = Call(
-    "auth.user.remove_factors", RemoveFactors, RemovedFactors, owner=AUTH, callers=(OPERATOR,)
-)
+    "auth.user.remove_factors", RemoveFactors, RemovedFactors, owner=AUTH, callers=(OPERATOR,),
+    action=ActionKind("remove_factors", "person {email}"),
+)  # fmt: skip

@@ -153,12 +153,16 @@ class BegunAction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndAction(msgspec.Struct, frozen=True, kw_only=True):
-    """Write down how an action ended, once: `done` or an error's code, and what was before and after, as JSON without secrets."""
+    """Write down how an action ended, once: `done` or an error's code, and what was before and after, as JSON without secrets.
+
+    `object` is a better name of what it was done to than was known when it began, if there is one.
+    """
 
     id: int
     result: str
     before: str = "null"
     after: str | None = None
+    object: str | None = None
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):

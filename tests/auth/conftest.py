@@ -154,6 +154,7 @@ def settings(auth_url: str, nats_url: str) -> AuthSettings:
         database_url=Secret(auth_url),
         database_pool_size=6,
         key_pepper=Secret(secrets.token_hex(32)),
+        factor_key=Secret(secrets.token_hex(32)),
         drain_seconds=10.0,
         outbox_page=True,
         public_url="https://relay.example",

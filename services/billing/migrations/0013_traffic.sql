@@ -218,6 +218,11 @@ SELECT t.scope, t.account_id, t.began, t.key_id, t.model, t.channel, t.error,
 FROM billing.tally AS t
 WHERE NOT EXISTS (SELECT FROM billing.outbox AS o WHERE o.request_id = t.request_id AND o.is_late = t.is_late)
 GROUP BY t.scope, t.account_id, t.began, t.key_id, t.model, t.channel, t.error;
+INSERT INTO billing.timing (scope, account_id, began, key_id, model, measure, bucket, calls)
+SELECT t.scope, t.account_id, t.began, t.key_id, t.model, t.measure, t.bucket, count(*)
+FROM billing.timed AS t
+WHERE NOT EXISTS (SELECT FROM billing.outbox AS o WHERE o.request_id = t.request_id AND o.is_late = t.is_late)
+GROUP BY t.scope, t.account_id, t.began, t.key_id, t.model, t.measure, t.bucket;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA billing FROM PUBLIC;
 GRANT SELECT ON billing.traffic, billing.timing, billing.fact, billing.tally, billing.timed, billing.traffic_now, billing.timing_now,

@@ -28,8 +28,8 @@ from shared.contracts import accounts, auth, billing
 from shared.errors import Conflict, Forbidden, InsufficientFunds, InvalidRequest, KeyReused, NotFound
 from shared.money import usd_from_nano, usd_per_million_from_pico
 
-PAGE_MAX = 200
-MEMBERS_LOOKS = 20  # at a group's members for one page; what is left is on the next one
+MEMBERS_MAX = 200  # of a group that are looked at together
+MEMBERS_LOOKS = 20  # for one page; what is left is on the next one
 REASON_CHARACTERS_MAX = 500
 
 
@@ -38,8 +38,6 @@ async def list_accounts(context: Context, ask: Nothing, query: shapes.AccountsQu
 
     With a group and another filter a page can have fewer items than were asked for, even none, and yet not be the last.
     """
-    if not 1 <= query.limit <= PAGE_MAX:
-        raise InvalidRequest("invalid_value", param="limit", problem=f"a page has 1 to {PAGE_MAX} items")
     cursor = cursor_of(query.cursor)
     if query.group_name is None:
         found = await _found(context, query, before_id=cursor)
@@ -71,6 +69,7 @@ async def set_role(context: Context, ask: shapes.SetRole, query: Nothing) -> sha
     if user_id == context.person.user_id:
         raise Forbidden("own_role")
     changed = await context.bus.call(auth.SET_ROLE, auth.SetRole(user_id=user_id, role=ask.role))
+    context.object = f"person {changed.email}"
     return await _person(context, changed)
 
 
@@ -79,7 +78,8 @@ async def set_status(context: Context, ask: shapes.SetStatus, query: Nothing) ->
     account_id = _account_id(context)
     if account_id == context.person.account_id:
         raise Forbidden("own_account")
-    context.before = await _account(context, account_id)
+    before = await _account(context, account_id)
+    context.before, context.object = shapes.SetStatus(status=before.status), _object(before)
     request = auth.SetAccountStatus(account_id=account_id, status=ask.status)
     await context.bus.call(auth.SET_ACCOUNT_STATUS, request)
     return await _detail(context, account_id)
@@ -98,7 +98,8 @@ async def credit(context: Context, ask: shapes.Credit, query: Nothing) -> wallet
         idempotency_key=ask.idempotency_key,
         reason=reason,
     )
-    context.before = await wallet_of(context, account_id)
+    before = await _account(context, account_id)
+    context.before, context.object = before, _object(before)
     try:
         with renamed(amount="amount_usd"):
             await context.bus.call(billing.CREDIT, request)
@@ -114,8 +115,8 @@ async def set_limits(context: Context, ask: wallet.Limits, query: Nothing) -> sh
     """Give an account these limits in place of all that it had of its own."""
     account_id = _account_id(context)
     limits = limits_asked(ask)
-    state = await context.bus.call(accounts.GET_LIMITS, accounts.GetLimits(account_id=account_id))
-    context.before = limits_shown(state.own_limits)
+    before = await _detail(context, account_id)
+    context.before, context.object = before.own_limits, _object(before.account)
     await context.bus.call(accounts.SET_LIMITS, accounts.SetLimits(account_id=account_id, limits=limits))
     return await _detail(context, account_id)
 
@@ -123,8 +124,8 @@ async def set_limits(context: Context, ask: wallet.Limits, query: Nothing) -> sh
 async def set_group(context: Context, ask: shapes.SetGroup, query: Nothing) -> shapes.AccountDetail:
     """Put an account into a group, or take it out of the one it is in."""
     account_id = _account_id(context)
-    state = await context.bus.call(accounts.GET_LIMITS, accounts.GetLimits(account_id=account_id))
-    context.before = shapes.SetGroup(group_name=state.group_name)
+    before = await _account(context, account_id)
+    context.before, context.object = shapes.SetGroup(group_name=before.group_name), _object(before)
     request = accounts.SetGroup(account_id=account_id, group_name=ask.group_name)
     await context.bus.call(accounts.SET_GROUP, request)
     return await _detail(context, account_id)
@@ -157,14 +158,14 @@ async def _of_group(
     """Return a page of a group's accounts and where the next one begins."""
     found: list[auth.FoundAccount] = []
     for _ in range(MEMBERS_LOOKS):
-        question = accounts.ListMembers(group_name=group_name, before_id=cursor, limit=PAGE_MAX)
+        question = accounts.ListMembers(group_name=group_name, before_id=cursor, limit=MEMBERS_MAX)
         members = (await context.bus.call(accounts.LIST_MEMBERS, question)).account_ids
         if members:
             found += (await _found(context, query, account_ids=members)).items
             cursor = members[-1]
         if len(found) > query.limit:
             return tuple(found[: query.limit]), found[query.limit - 1].id
-        if len(members) < PAGE_MAX:
+        if len(members) < MEMBERS_MAX:
             return tuple(found), None
     return tuple(found), cursor
 
@@ -225,6 +226,11 @@ async def _person(context: Context, user: auth.User) -> shapes.Person:
         if each.id == user.id:
             return _person_shown(each)
     raise NotFound("not_found", what="person")
+
+
+def _object(account: shapes.Account) -> str:
+    """Return what the log calls an account: by its name too, which its path does not have."""
+    return f"account {account.name[:100]}, {account.id}"
 
 
 def _account_id(context: Context) -> str:

@@ -13,7 +13,7 @@ from services.edge.api.context import Context
 from services.edge.api.endpoint import Endpoint
 from shared.contracts import site
 from shared.errors import RelayError, Unavailable
-from shared.trail import ActionKind, redacted
+from shared.trail import ActionKind, printable, redacted
 
 DONE = "done"
 FAULT = "internal_error"
@@ -93,7 +93,8 @@ async def end(context: Context, begun: Begun | None, error: Exception | None = N
         return
     code = DONE if error is None else error.code if isinstance(error, RelayError) else FAULT
     before = "null" if context.before is None else redacted(context.before).decode()
+    ended = site.EndAction(id=begun.id, result=code, before=before, object=printable(context.object) or None)
     try:
-        await context.bus.call(site.END_ACTION, site.EndAction(id=begun.id, result=code, before=before))
+        await context.bus.call(site.END_ACTION, ended)
     except RelayError as failure:
         log.warning("the end of action %d is not in the log: %s", begun.id, failure)

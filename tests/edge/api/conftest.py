@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.edge.api import accounts, actions, channels, codes, groups, prices, table, trail
-from services.edge.api.context import Context, Handler, Person, Through
+from services.edge.api import table, trail
+from services.edge.api.context import Context, Person, Through
 from services.edge.api.endpoint import Endpoint, Nothing
+from services.edge.api.handlers import HANDLERS
 from services.edge.api.shapes import operator
 from services.edge.settings import EdgeSettings
 from shared.bus import Bus
@@ -19,12 +20,8 @@ from shared.ids import uuid7
 from shared.settings import Secret, Settings
 from tests.cli.conftest import Relay, relay_of
 
-HANDLERS: dict[Endpoint, Handler] = {
-    endpoint: handler
-    for area in (accounts, actions, channels, codes, groups, prices)
-    for endpoint, handler in area.HANDLERS.items()
-}
 ADDRESS = "192.0.2.7"
+PASSWORD = "correct horse battery"
 
 
 class Operator:
@@ -35,6 +32,7 @@ class Operator:
         self.user = user
         self.running = running
         self.through: Through = "console"
+        self.address = ADDRESS
 
     async def do(self, endpoint: Endpoint, ask: msgspec.Struct | None = None, **given: Any) -> Any:
         """Return the answer of a route; `given` are parameters of its path, and of its query."""
@@ -79,7 +77,7 @@ class Operator:
             person=person,
             path=path or {},
             language="en",
-            client=Client(address=ADDRESS, agent="a test"),
+            client=Client(address=self.address, agent="a test"),
             cookies={},
             settings=EdgeSettings(nats_url=self.running.nats_url),
         )
@@ -92,9 +90,7 @@ class Operator:
 async def member(running: Relay, email: str, role: auth.Role = "member") -> auth.User:
     """Return a new person, made as the command line makes one."""
     async with Bus(settings_of(running, OPERATOR), party=OPERATOR) as bus:
-        return await bus.call(
-            auth.CREATE_USER, auth.CreateUser(email=email, password="correct horse battery", role=role)
-        )
+        return await bus.call(auth.CREATE_USER, auth.CreateUser(email=email, password=PASSWORD, role=role))
 
 
 def settings_of(running: Relay, party: str) -> Settings:

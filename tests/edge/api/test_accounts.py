@@ -77,7 +77,7 @@ async def test_accounts_are_filtered_by_status(op: Operator) -> None:
 
 async def test_accounts_of_a_group_are_listed_by_key(op: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over any number of pages of its members, also when another filter leaves few of them."""
-    monkeypatch.setattr(handlers, "PAGE_MAX", 3)
+    monkeypatch.setattr(handlers, "MEMBERS_MAX", 3)
     group = f"group {uuid7().hex}"
     await op.do(table.PUT_GROUP, shapes.Group(name=group))
     people = [await op.member(f"even{uuid7().hex}" if number % 2 else "odd") for number in range(8)]
@@ -96,8 +96,6 @@ async def test_accounts_of_a_group_are_listed_by_key(op: Operator, monkeypatch: 
     ("query", "param"),
     [
         ({"cursor": "x"}, "cursor"),
-        ({"limit": 0}, "limit"),
-        ({"limit": 201}, "limit"),
         ({"search": "a\0b"}, "search"),
         ({"search": "x" * 101}, "search"),
     ],
@@ -151,6 +149,7 @@ async def test_a_credit_is_booked_once(op: Operator) -> None:
     found = (await op.do(table.ACCOUNT, account_id=person.account_id)).account
     assert (found.available_usd, found.spent_usd) == ("6.000000001", "0.00")
     action = await op.last_action()
+    assert action.object == f"account {person.email}, {person.account_id}"
     assert msgspec.json.decode(action.after)["reason"] == "an invoice"
     assert msgspec.json.decode(action.before)["available_usd"] == "10.000000001"
 
@@ -192,6 +191,7 @@ async def test_roles_are_given_by_others(op: Operator) -> None:
     with pytest.raises(Forbidden) as caught:
         await op.do(table.SET_ROLE, shapes.SetRole(role="member"), user_id=op.user.id.upper())
     ended: shapes.Person = await op.do(table.SET_ROLE, shapes.SetRole(role="member"), user_id=person.id)
+    assert (await op.last_action()).object == f"person {person.email}"
 
     assert (made.role, made.email, ended.role) == ("admin", person.email, "member")
     assert caught.value.code == "own_role"

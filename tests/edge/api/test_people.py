@@ -199,6 +199,17 @@ async def test_signing_in_replaces_the_session_of_the_browser(browser: Browser, 
         )  # fmt: skip
 
 
+async def test_a_suspended_person_sees_what_anybody_sees(browser: Browser, running: Relay) -> None:
+    """Their session is refused where somebody is needed, and hinders nobody from signing in with that browser."""
+    await signed_in(browser, running)
+    account_id = (await browser.ask("GET", "/me"))["account_id"]
+    await asyncio.to_thread(running.text, "account", "suspend", str(account_id))
+    assert (await browser.refused("GET", "/me", 403))[0] == "account_suspended"
+    assert (await browser.ask("GET", "/site"))["sign_up"] in ("open", "invitation", "off")
+    other = await signed_in(browser, running)
+    assert (await browser.ask("GET", "/me"))["email"] == other
+
+
 async def test_who_guesses_is_told_how_long_to_wait(browser: Browser, running: Relay) -> None:
     """With a true hint for the next try."""
     email = address("nobody")

@@ -9,13 +9,14 @@ import pytest
 
 from services.edge.api import table, trail
 from services.edge.api.endpoint import Endpoint
+from services.edge.api.handlers import HANDLERS
 from services.edge.api.shapes import channels, operator
 from shared.contracts import dispatcher, site
 from shared.contracts.call import EDGE, Call
 from shared.errors import InvalidRequest, NotFound, Unavailable
 from shared.settings import Settings
 from shared.trail import HIDDEN, redacted, secret_fields
-from tests.edge.api.conftest import ADDRESS, HANDLERS, Operator
+from tests.edge.api.conftest import ADDRESS, Operator
 
 UNSAFE = [each for each in table.ENDPOINTS if each.access == "operator" and each.method != "GET"]
 SUSPICIOUS = re.compile("password|credential|secret|token|key|code|header|hash|cookie|pin$")
