@@ -171,9 +171,9 @@ ADDRESSES = (
         PEOPLE,
         "        async with self._database.change() as connection:\n            ticket_id = await tickets.prepare(\n"
         '                connection, "confirm_email"',
-        "        async with self._database.change() as connection:\n            if await people_store.find(connection, email):\n"
-        "                return Empty()\n            ticket_id = await tickets.prepare(\n"
-        '                connection, "confirm_email"',
+        "        async with self._database.change() as connection:\n"
+        "            if await people_store.find(connection, email):\n                return Empty()\n"
+        '            ticket_id = await tickets.prepare(\n                connection, "confirm_email"',
         IN_ENUMERATION + "the_work_is_the_same_for_known_and_unknown_addresses[sign_up]",
     ),
     _mutant(
