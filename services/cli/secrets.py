@@ -13,7 +13,7 @@ from shared.contracts.call import PARTIES
 from shared.contracts.nats_config import ROUTE, SECOND
 from shared.ids import base62
 
-KEYS = ("key_pepper", "code_pepper", "master_key")  # in hexadecimal; the others are passwords
+KEYS = ("key_pepper", "code_pepper", "factor_key", "master_key")  # in hexadecimal; the others are passwords
 OWNER = "relay"  # who owns the database and migrates it
 DIRECTORY_MODE = 0o700
 FILE_MODE = (

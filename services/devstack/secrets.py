@@ -21,6 +21,7 @@ class StackSecrets(msgspec.Struct, frozen=True, kw_only=True):
     key_pepper: str
     master_key: str
     code_pepper: str = ""
+    factor_key: str = ""
 
 
 def login_of(schema: str) -> str:
@@ -33,10 +34,14 @@ def load_or_make(data_dir: Path) -> StackSecrets:
     path = data_dir / FILE
     if path.exists():
         known = msgspec.json.decode(path.read_bytes(), type=StackSecrets)
-        if known.code_pepper:
+        if known.code_pepper and known.factor_key:
             return known
-        # A data directory of a release that had no codes yet.
-        made = msgspec.structs.replace(known, code_pepper=secrets.token_hex(32))
+        # A data directory of a release that had no codes yet, or no second factors.
+        made = msgspec.structs.replace(
+            known,
+            code_pepper=known.code_pepper or secrets.token_hex(32),
+            factor_key=known.factor_key or secrets.token_hex(32),
+        )
         write_private(path, msgspec.json.encode(made).decode())
         return made
     made = StackSecrets(
@@ -45,6 +50,7 @@ def load_or_make(data_dir: Path) -> StackSecrets:
         key_pepper=secrets.token_hex(32),
         master_key=secrets.token_hex(32),
         code_pepper=secrets.token_hex(32),
+        factor_key=secrets.token_hex(32),
     )
     write_private(path, msgspec.json.encode(made).decode())
     return made

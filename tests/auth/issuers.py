@@ -4,6 +4,7 @@ import json
 import threading
 import time
 import warnings
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,6 +39,7 @@ class Liar:
         self.key = RSAKey.generate_key(2048, {"kid": "first"})
         self.signed_by = self.key
         self.header: dict[str, Any] = {"alg": "RS256"}
+        self.is_signing = True
         self.claims: dict[str, Any] = {}
         self.answers: dict[str, Any] = {}
         self.asked: list[tuple[str, dict[str, str], str]] = []
@@ -65,12 +67,14 @@ class Liar:
         now = int(time.time())
         usual = {"iss": self.url, "sub": "7", "aud": CLIENT_ID, "iat": now, "exp": now + 300}
         claims = {name: value for name, value in {**usual, **self.claims}.items() if value is not None}
-        return jwt.encode(
-            {"kid": self.signed_by.kid, **self.header},
-            claims,
-            self.signed_by,
-            algorithms=["RS256", "HS256", "none"],
-        )
+        if not self.is_signing:
+            parts = ({"alg": "none", "kid": "first"}, claims)
+            return (
+                ".".join(urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
+                + "."
+            )
+        header = {"kid": self.signed_by.kid, **self.header}
+        return jwt.encode(header, claims, self.signed_by, algorithms=["RS256", "HS256"])
 
 
 @contextmanager

@@ -22,6 +22,9 @@ from tests.auth.people import CLIENT, PASSWORD, find_session, set_up_totp, sign_
 
 BROWSER = "the secret of a browser"
 EMAIL = "ada@example.com"
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::authlib.deprecate.AuthlibDeprecationWarning"
+)  # in the issuer
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +113,7 @@ async def test_the_question_has_what_the_protocol_asks_for(world: World, issuer:
     """Code flow, PKCE with SHA-256, a state and a nonce that nobody can guess, and our own address to come back to."""
     asked, other = query_of(await start(world)), query_of(await start(world))
 
-    assert asked["redirect_uri"] == "http://localhost:8080/api/oidc/honest/callback"
+    assert asked["redirect_uri"] == "https://relay.example/api/oidc/honest/callback"
     assert (asked["response_type"], asked["code_challenge_method"]) == ("code", "S256")
     assert (asked["client_id"], asked["scope"]) == (CLIENT_ID, "openid email profile")
     for name in ("state", "nonce", "code_challenge"):
@@ -311,10 +314,12 @@ async def test_a_signature_by_another_key_is_refused(world: World, false_issuer:
     with pytest.raises(UpstreamFailed):
         await by_liar(world, false_issuer)
     false_issuer.signed_by = OctKey.import_key(CLIENT_SECRET * 2, {"kid": "first"})  # type: ignore[assignment]  # another kind
-    for algorithm in ("HS256", "none"):
-        false_issuer.header = {"alg": algorithm}
-        with pytest.raises(UpstreamFailed):
-            await by_liar(world, false_issuer)
+    false_issuer.header = {"alg": "HS256"}
+    with pytest.raises(UpstreamFailed):
+        await by_liar(world, false_issuer)
+    false_issuer.is_signing = False
+    with pytest.raises(UpstreamFailed):
+        await by_liar(world, false_issuer)
 
 
 async def test_new_keys_of_an_issuer_are_fetched(world: World, false_issuer: Liar) -> None:

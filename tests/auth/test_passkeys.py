@@ -14,7 +14,7 @@ from shared.bearer import sha256_of
 from shared.contracts import auth, factors, people
 from shared.errors import Forbidden, InvalidRequest, NotFound
 from tests.auth.conftest import World
-from tests.auth.device import BACKED_UP, BACKUP_ELIGIBLE, USER_VERIFIED, Device
+from tests.auth.device import BACKED_UP, BACKUP_ELIGIBLE, ORIGIN, USER_VERIFIED, Device
 from tests.auth.people import (
     CLIENT,
     SignedPerson,
@@ -26,7 +26,7 @@ from tests.auth.people import (
     start_passkey,
 )
 
-SITE = passkeys.Site(host="localhost", origin="http://localhost:8080", name="Relay")
+SITE = passkeys.Site(host="relay.example", origin=ORIGIN, name="Relay")
 
 
 async def confirm(
@@ -49,7 +49,7 @@ async def test_a_passkey_alone_signs_in(world: World) -> None:
     begun = await start_passkey(world)
     asked = json.loads(begun.options)
     assert (asked["rpId"], asked["userVerification"], asked["allowCredentials"]) == (
-        "localhost",
+        "relay.example",
         "required",
         [],
     )
@@ -137,7 +137,14 @@ async def test_an_answer_to_another_challenge_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://localhost:8080", "http://localhost", "http://localhost:8080.evil", "null"]
+    "origin",
+    [
+        "http://relay.example",
+        "https://relay.example:8443",
+        "https://relay.example.evil",
+        "https://www.relay.example",
+        "null",
+    ],
 )
 async def test_another_origin_is_refused(world: World, origin: str) -> None:
     """For a new passkey as for one that is shown."""

@@ -67,7 +67,12 @@ def test_secrets_are_the_files_that_relay_secrets_makes() -> None:
 
 def test_each_service_is_given_its_own_secrets_alone() -> None:
     """As in the cluster."""
-    own = {"edge": set(), "auth": {"key_pepper"}, "billing": {"code_pepper"}, "dispatcher": {"master_key"}}
+    own = {
+        "edge": set(),
+        "auth": {"key_pepper", "factor_key"},
+        "billing": {"code_pepper"},
+        "dispatcher": {"master_key"},
+    }
     for name in SERVICES:
         database = {f"database_url_{name}"} if name in SCHEMAS else set()
         assert set(CONTAINERS[name]["secrets"]) == {f"nats_password_of_{name}"} | database | own[name]

@@ -144,7 +144,12 @@ def test_secrets_come_from_files_that_relay_secrets_makes(documents: list[Docume
 
 def test_each_service_is_given_its_own_secrets_alone(documents: list[Document]) -> None:
     """A dispatcher that is broken into knows nothing of the pepper, an edge nothing of any database."""
-    own = {"edge": set(), "auth": {"key_pepper"}, "billing": {"code_pepper"}, "dispatcher": {"master_key"}}
+    own = {
+        "edge": set(),
+        "auth": {"key_pepper", "factor_key"},
+        "billing": {"code_pepper"},
+        "dispatcher": {"master_key"},
+    }
     for name, pod in service_pods(documents).items():
         keys = {each["key"] for each in pod.spec["volumes"][0]["secret"]["items"]}
         database = {f"database_url_{name}"} if name in SCHEMAS else set()

@@ -134,6 +134,18 @@ def test_only_auth_reaches_a_mail_server(policies: Policies) -> None:
             assert not policies.lets_out(pod.labels, "169.254.169.254", port)
 
 
+def test_auth_reaches_issuers_where_the_operator_says_so(policies: Policies) -> None:
+    """By the component alone: public addresses by HTTPS, and none of a private network or a cloud's metadata."""
+    component = Policies([*RENDERED["base"], *read(DEPLOY / "components/issuers/network.yaml")])
+    for address in PUBLIC:
+        assert not policies.lets_out(labels("auth"), address, HTTPS)
+        assert component.lets_out(labels("auth"), address, HTTPS)
+        assert not component.lets_out(labels("edge"), address, HTTPS)
+        assert not any(component.lets_out(labels("auth"), address, port) for port in (22, 80, POSTGRES, NATS))
+    for address in PRIVATE:
+        assert not component.lets_out(labels("auth"), address, HTTPS)
+
+
 def test_only_the_gateway_and_prometheus_come_from_outside(policies: Policies) -> None:
     """The gateway to the edge; Prometheus to what has metrics; nobody else to anything."""
     for pod in pods(RENDERED["base"]):
