@@ -333,6 +333,23 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "The management key is not valid: it is not whole, has expired, or was ended.",
         "管理密钥无效：不完整、已过期或已终止。",
     ),
+    "oidc_state_invalid": (
+        "The sign-in was not begun in this browser, took too long, or was finished already. Begin again.",
+        "该登录并非在此浏览器发起、已超时或已完成，请重新开始。",
+    ),
+    "oidc_cancelled": ("The sign-in was cancelled there.", "登录已在对方站点取消。"),
+    "oidc_email_unverified": (
+        "The account there has no e-mail address that has been verified. Verify it there, or sign up here with an address.",
+        "对方账户没有已验证的邮箱地址。请先在对方站点验证，或在此使用邮箱注册。",
+    ),
+    "issuer_unreachable": (
+        "The other site does not answer at the moment. Try again shortly, or sign in another way.",
+        "对方站点暂时没有响应，请稍后重试或使用其他方式登录。",
+    ),
+    "issuer_refused": (
+        "The other site did not confirm who you are. Begin again; if that does not help, tell whoever runs this site.",
+        "对方站点未能确认您的身份。请重新开始；若仍无法登录，请联系本站管理员。",
+    ),
     "key_ended": (
         "This key has been revoked; make a new one.",
         "此密钥已被吊销，请新建一个。",

@@ -14,6 +14,9 @@ from services.auth.factors import Codes
 from services.auth.handlers import Handlers
 from services.auth.key_handlers import KeyHandlers
 from services.auth.management_key_handlers import ManagementKeyHandlers
+from services.auth.oidc import Issuers
+from services.auth.oidc_handlers import OidcHandlers
+from services.auth.outside import Outside
 from services.auth.passwords import Passwords
 from services.auth.people_handlers import PeopleHandlers
 from services.auth.postman import Postman
@@ -32,7 +35,7 @@ def create_app(settings: AuthSettings, bus: Bus) -> Starlette:
     """Return the service as an application; it answers calls on `bus` while its lifespan runs."""
     database = Database(settings.database_url.reveal(), pool_size=settings.database_pool_size)
     passwords = Passwords(settings.password_threads)
-    pepper, kept = Pepper(settings.pepper), Sessions(settings)
+    pepper, kept, outside = Pepper(settings.pepper), Sessions(settings), Outside()
     postman = Postman(database, settings, pepper)
     of_keys = KeyHandlers(database, bus, pepper)
     of_management_keys = ManagementKeyHandlers(database, bus, pepper)
@@ -43,6 +46,7 @@ def create_app(settings: AuthSettings, bus: Bus) -> Starlette:
         of_management_keys,
         FactorHandlers(database, bus, codes, challenges),
         FactorSignIn(database, bus, codes, challenges, kept),
+        OidcHandlers(database, bus, kept, Issuers(outside), settings.providers, settings.origin),
     )
     of_people = PeopleHandlers(database, bus, passwords, kept, codes, postman)
     of_sessions = SessionHandlers(database, kept)
@@ -50,12 +54,12 @@ def create_app(settings: AuthSettings, bus: Bus) -> Starlette:
 
     @asynccontextmanager
     async def opened(life: Life, metrics: Metrics) -> AsyncIterator[Mapping[str, object]]:
-        postman.measure(metrics)
-        _measure(metrics, database, passwords)
+        _measure(metrics, database, passwords, postman)
         async with database.open(), AsyncExitStack() as stack:
             for uses in app.state.uses:
                 await stack.enter_async_context(uses.kept())
             stack.enter_context(passwords)
+            stack.push_async_callback(outside.close)
             life.run_beside(stack, postman.run())
             for part in (*parts, DirectoryHandlers(database, bus)):
                 await part.serve()
@@ -72,7 +76,8 @@ def create_app(settings: AuthSettings, bus: Bus) -> Starlette:
     return app
 
 
-def _measure(metrics: Metrics, database: Database, passwords: Passwords) -> None:
+def _measure(metrics: Metrics, database: Database, passwords: Passwords, postman: Postman) -> None:
+    postman.measure(metrics)
     metrics.gauge(
         "auth_postgresql_away", "Whether the last look at a key did not reach PostgreSQL: 1 or 0"
     ).set_function(lambda: database.is_away)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 import webauthn
+from cryptography.exceptions import UnsupportedAlgorithm
 from webauthn.helpers import base64url_to_bytes, options_to_json
 from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import (
@@ -25,6 +26,17 @@ from shared.errors import InvalidRequest
 
 TIMEOUT_MS = 300_000  # as long as the challenge lives
 CREDENTIAL_CHARACTERS_MAX = 32_768
+# What the library and the decoders below it raise for an answer that somebody made up.
+_UNREADABLE = (
+    WebAuthnException,
+    UnsupportedAlgorithm,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    RecursionError,
+)
 _TRANSPORTS = frozenset(each.value for each in AuthenticatorTransport)
 
 
@@ -135,7 +147,7 @@ def made(site: Site, credential: str, *, challenge: bytes) -> Registered:
             expected_origin=site.origin,
             require_user_verification=True,
         )
-    except (WebAuthnException, ValueError, KeyError, TypeError) as error:
+    except _UNREADABLE as error:
         raise InvalidRequest("passkey_refused", param="credential") from error
     return Registered(
         credential_id=verified.credential_id,
@@ -162,7 +174,7 @@ def shown(site: Site, credential: str, *, challenge: bytes, public_key: bytes, s
             credential_current_sign_count=sign_count,
             require_user_verification=True,
         )
-    except (WebAuthnException, ValueError, KeyError, TypeError) as error:
+    except _UNREADABLE as error:
         raise InvalidRequest("passkey_refused", param="credential") from error
     return Shown(sign_count=verified.new_sign_count, is_backed_up=verified.credential_backed_up)
 

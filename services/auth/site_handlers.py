@@ -112,4 +112,5 @@ class SiteHandlers:
             public_url=self._settings.origin,
             has_mail=bool(self._settings.smtp_host),
             has_outbox=self._settings.has_outbox,
+            providers=tuple(site.Provider(id=each.id, name=each.name) for each in self._settings.providers),
         )

@@ -156,10 +156,11 @@ async def test_a_session_is_confirmed_with_a_code(world: World) -> None:
     """Under a new token; the old one is void."""
     ada = await sign_up(world)
     secret, codes = await set_up_totp(world, ada)
-    for factor, code in (("totp", code_of(secret)), ("recovery_code", codes[3])):
+    shown: list[tuple[people.CodeFactor, str]] = [("totp", code_of(secret)), ("recovery_code", codes[3])]
+    for factor, code in shown:
         ask = people.ConfirmSession(
             user_id=ada.user_id, session_id=ada.session_id, factor=factor, secret=code, client=CLIENT
-        )  # type: ignore[arg-type]  # a literal
+        )
         token = (await world.edge.call(people.CONFIRM_SESSION, ask)).session_token
         assert (await find_session(world, token)).is_fresh
         with pytest.raises(InvalidRequest, match="wrong"):

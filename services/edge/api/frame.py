@@ -88,7 +88,7 @@ class Frame:
             cookies=cookies_of(scope),
             person=person,
         )
-        query = query_of(scope["query_string"], endpoint.query)
+        query = query_of(scope["query_string"], endpoint.query, ignores_unknown=endpoint.ignores_unknown)
         ask = await _body(endpoint, scope, receive) if is_unsafe else Nothing()
         begun = await trail.begin(context, endpoint, ask)
         try:
@@ -169,7 +169,7 @@ class _Bound:
         await self._place.frame.serve(self._endpoint, scope, receive, send)
 
 
-def query_of(text: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:
+def query_of(text: bytes, kind: type[msgspec.Struct], *, ignores_unknown: bool = False) -> msgspec.Struct:
     """Return what stands behind the question mark as `kind`. Raises: InvalidRequest naming the parameter."""
     if len(text) > QUERY_BYTES_MAX:
         raise InvalidRequest(
@@ -179,6 +179,8 @@ def query_of(text: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:
     known = {field.name for field in msgspec.structs.fields(kind)}
     for name, value in _pairs(text):
         if name not in known:
+            if ignores_unknown:
+                continue
             raise InvalidRequest("unknown_parameter", param=name[:100], name=name[:100])
         if name in given:
             raise InvalidRequest("invalid_value", param=name, problem=f"'{name}' is given twice")

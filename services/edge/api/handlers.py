@@ -6,7 +6,9 @@ from services.edge.api import (
     calls,
     channels,
     codes,
+    factors,
     groups,
+    keys,
     overview,
     people,
     prices,
@@ -19,6 +21,8 @@ from services.edge.api.endpoint import Endpoint
 HANDLERS: dict[Endpoint, Handler] = {
     **site.HANDLERS,
     **people.HANDLERS,
+    **factors.HANDLERS,
+    **keys.HANDLERS,
     **overview.HANDLERS,
     **wallet.HANDLERS,
     **calls.HANDLERS,

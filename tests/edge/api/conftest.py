@@ -32,6 +32,7 @@ class Operator:
         self.user = user
         self.running = running
         self.through: Through = "console"
+        self.address = ADDRESS
 
     async def do(self, endpoint: Endpoint, ask: msgspec.Struct | None = None, **given: Any) -> Any:
         """Return the answer of a route; `given` are parameters of its path, and of its query."""
@@ -76,7 +77,7 @@ class Operator:
             person=person,
             path=path or {},
             language="en",
-            client=Client(address=ADDRESS, agent="a test"),
+            client=Client(address=self.address, agent="a test"),
             cookies={},
             settings=EdgeSettings(nats_url=self.running.nats_url),
         )

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from services.edge.api.shapes.ranges import Count, PageSize
+from services.edge.api.shapes.ranges import Count, Moment, PageSize
 
 State = Literal["running", "complete", "failed", "left"]
 """`failed` is an error after the request was admitted, or a refusal; `left` a client that went away."""
@@ -60,7 +60,7 @@ class MakeKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """`expires` None means that it does not expire."""
 
     name: str
-    expires: int | None = None
+    expires: Moment | None = None
     allowed_models: tuple[str, ...] = ()
     allowed_addresses: tuple[str, ...] = ()
     limits: Limits = Limits()
@@ -77,7 +77,7 @@ class UpdateKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What is given is changed; `expires` None makes the key last."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
-    expires: int | msgspec.UnsetType | None = msgspec.UNSET
+    expires: Moment | msgspec.UnsetType | None = msgspec.UNSET
     allowed_models: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     allowed_addresses: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     limits: Limits | msgspec.UnsetType = msgspec.UNSET
