@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pwd
+import re
 
 import pytest
 
@@ -52,6 +53,24 @@ def test_what_a_command_changes_is_in_the_log(running: Relay) -> None:
     )
     assert done.address
     assert URL in done.after
+
+
+def test_the_log_is_listed(running: Relay) -> None:
+    """Newest first, those of one action, with a text in their object, before a number."""
+    for name in ("listed one", "listed two", "listed three"):
+        running.text("account", "create", name)
+    arguments = ("action", "list", "--action", "make_account", "--search", "LISTED")
+
+    shown = running.text(*arguments).splitlines()
+    newest = log(running, 1)[0]
+    older = running.text(*arguments, "--before", str(newest.id), "--limit", "1").splitlines()
+
+    assert [re.split("  +", line)[6] for line in shown[1:]] == [
+        "account listed three", "account listed two", "account listed one"
+    ]  # fmt: skip
+    assert "listed two" in older[1]
+    assert len(older) == 2
+    assert list(running.json(*arguments)) == ["items", "has_more"]
 
 
 def test_what_only_reads_is_not_in_the_log(running: Relay) -> None:
