@@ -109,9 +109,7 @@ def _translated(request: Request, error: Exception) -> RelayError:
     return Internal("internal_error")
 
 
-def _error_response(
-    settings: EdgeSettings, request: Request, error: RelayError, visits: Visits
-) -> Response:
+def _error_response(settings: EdgeSettings, request: Request, error: RelayError, visits: Visits) -> Response:
     visit = Visit("other")
     language = language_in(request.scope, settings.default_language)
     visit.failed("refused", error)
