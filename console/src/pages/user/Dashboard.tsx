@@ -1,7 +1,9 @@
-import { Group, SegmentedControl, SimpleGrid, Skeleton, Stack } from "@mantine/core";
+import { Group, Paper, SegmentedControl, SimpleGrid, Skeleton, Stack } from "@mantine/core";
+import { IconChartBar } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 import { apiQuery } from "../../api/queries";
+import { Empty } from "../../ui/Empty";
 import { Loaded } from "../../ui/Loaded";
 import { PageHeader } from "../../ui/PageHeader";
 import { useFilters } from "../../ui/useFilters";
@@ -27,6 +29,7 @@ export default function Dashboard() {
     <>
       <PageHeader
         title={t("dashboard.title")}
+        description={t(`dashboard.against.${days}`)}
         actions={
           <SegmentedControl
             aria-label={t("dashboard.span")}
@@ -41,11 +44,21 @@ export default function Dashboard() {
           <Stack gap="lg" aria-busy={overview.isPlaceholderData}>
             {data.totals.requests + data.before.requests === 0 && <FirstSteps />}
             <Figures overview={data} />
-            <Charts overview={data} />
-            <SimpleGrid cols={{ base: 1, lg: 2 }} spacing="lg">
-              <Breakdown kind="model" slices={data.models} />
-              <Breakdown kind="key" slices={data.keys} />
-            </SimpleGrid>
+            {data.totals.requests === 0 ? (
+              <Paper withBorder radius="lg">
+                <Empty Icon={IconChartBar} title={t("dashboard.nothingInSpan")}>
+                  {t("dashboard.nothingText")}
+                </Empty>
+              </Paper>
+            ) : (
+              <>
+                <Charts overview={data} />
+                <SimpleGrid cols={{ base: 1, lg: 2 }} spacing="lg">
+                  <Breakdown kind="model" slices={data.models} />
+                  <Breakdown kind="key" slices={data.keys} />
+                </SimpleGrid>
+              </>
+            )}
           </Stack>
         )}
       </Loaded>

@@ -133,7 +133,7 @@ function Filters({
         label={t("usage.search")}
         value={filters.search}
         onChange={(search) => change({ search })}
-        width={320}
+        width={260}
       />
       <Select
         label={t("usage.model")}
@@ -146,7 +146,7 @@ function Filters({
         data={
           filters.model && !modelNames.includes(filters.model) ? [filters.model, ...modelNames] : modelNames
         }
-        w={190}
+        w={170}
       />
       <Select
         label={t("usage.key")}
@@ -160,7 +160,7 @@ function Filters({
             ? [{ value: filters.key, label: filters.key }, ...keyNames]
             : keyNames
         }
-        w={160}
+        w={150}
       />
       <Select
         label={t("usage.state")}
@@ -169,7 +169,7 @@ function Filters({
         value={CALL_STATES.find((each) => each === filters.state) ?? null}
         onChange={(state) => change({ state: state ?? "" })}
         data={CALL_STATES.map((each) => ({ value: each, label: t(`callState.${each}`) }))}
-        w={150}
+        w={130}
       />
       <DayRange first={filters.first} last={filters.last} onChange={change} />
       {isFiltered && (
@@ -251,7 +251,15 @@ function useColumns(): Column<Call>[] {
       render: (call) => (
         <Group gap={6} justify="flex-end" wrap="nowrap" component="span">
           {call.is_estimated && (
-            <Badge size="xs" variant="default" tt="none" fw={500} title={t("receipt.estimatedText")}>
+            <Badge
+              size="xs"
+              variant="light"
+              color="yellow"
+              tt="none"
+              fw={600}
+              miw="max-content"
+              title={t("receipt.estimatedText")}
+            >
               {t("receipt.estimated")}
             </Badge>
           )}

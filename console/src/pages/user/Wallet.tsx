@@ -40,7 +40,7 @@ export default function Wallet() {
         </SimpleGrid>
         {wallet.data && hasLimits(wallet.data.limits) && (
           <Panel title={t("wallet.limits")} description={t("wallet.limitsText")}>
-            <Limits limits={wallet.data.limits} used={wallet.data.used} none={null} />
+            <Limits limits={wallet.data.limits} used={wallet.data.used} columns={2} />
           </Panel>
         )}
         <Transfers />

@@ -14,7 +14,6 @@ export function Charts({ overview }: { overview: Shape<"Overview"> }) {
   const { locale } = useLanguage();
   const { points, step_seconds } = overview;
   const formatX = (began: number) => formatStep(began, step_seconds, locale);
-  const hasAny = points.some((point) => point.requests > 0);
   const spending = spendingOf(overview, t("dashboard.otherModels"));
   return (
     <>
@@ -23,7 +22,7 @@ export function Charts({ overview }: { overview: Shape<"Overview"> }) {
           kind="bar"
           isStacked
           label={t("dashboard.spendByModel")}
-          points={hasAny ? spending.points : []}
+          points={spending.points}
           series={spending.series}
           formatX={formatX}
           formatY={(usd) => formatUsd(plain(usd), locale)}
@@ -35,11 +34,11 @@ export function Charts({ overview }: { overview: Shape<"Overview"> }) {
             kind="bar"
             isStacked
             label={t("dashboard.requestsAndErrors")}
-            points={
-              hasAny
-                ? points.map(({ began, requests, failed }) => ({ x: began, good: requests - failed, failed }))
-                : []
-            }
+            points={points.map(({ began, requests, failed }) => ({
+              x: began,
+              good: requests - failed,
+              failed,
+            }))}
             series={[
               { key: "good", label: t("dashboard.succeeded"), color: "relay" },
               { key: "failed", label: t("dashboard.failed"), color: "red" },
@@ -53,16 +52,12 @@ export function Charts({ overview }: { overview: Shape<"Overview"> }) {
             kind="bar"
             isStacked
             label={t("dashboard.tokens")}
-            points={
-              hasAny
-                ? points.map((point) => ({
-                    x: point.began,
-                    input: point.input_tokens - point.cached_tokens,
-                    cached: point.cached_tokens,
-                    output: point.output_tokens,
-                  }))
-                : []
-            }
+            points={points.map((point) => ({
+              x: point.began,
+              input: point.input_tokens - point.cached_tokens,
+              cached: point.cached_tokens,
+              output: point.output_tokens,
+            }))}
             series={[
               { key: "input", label: t("dashboard.input"), color: "blue" },
               { key: "cached", label: t("dashboard.cached"), color: "gray" },

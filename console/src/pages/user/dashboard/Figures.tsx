@@ -100,9 +100,8 @@ function Change({
   before: number | null;
   isLessBetter: boolean;
 }) {
-  const { t } = useTranslation("user");
   const { locale } = useLanguage();
-  if (now === null || !before) return <Text inherit>{t("dashboard.noBefore")}</Text>;
+  if (now === null || !before) return null;
   const change = now / before - 1;
   const size = Math.abs(change);
   const written = size >= 10 ? `${formatNumber(now / before, locale)}×` : formatShare(round(size), locale);
@@ -113,7 +112,7 @@ function Change({
 function Points({ now, before }: { now: number | null; before: number | null }) {
   const { t } = useTranslation("user");
   const { locale } = useLanguage();
-  if (now === null || before === null) return <Text inherit>{t("dashboard.noBefore")}</Text>;
+  if (now === null || before === null) return null;
   const points = Math.round((now - before) * 1000) / 10;
   return (
     <Arrow

@@ -1,4 +1,4 @@
-import { Group, Progress, Stack, Text } from "@mantine/core";
+import { Group, Progress, SimpleGrid, Text } from "@mantine/core";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import type { Shape } from "../../../api/queries";
@@ -17,18 +17,21 @@ interface Row {
 export function Limits({
   limits,
   used,
-  none,
+  none = null,
+  columns = 1,
 }: {
   limits: Shape<"Limits">;
   used: Shape<"Used">;
-  none: ReactNode;
+  none?: ReactNode;
+  /** Of a wide screen. */
+  columns?: number;
 }) {
   const { t } = useTranslation("user");
   const { locale } = useLanguage();
   const rows = rowsOf(limits, used);
   if (rows.length === 0) return none;
   return (
-    <Stack gap="sm">
+    <SimpleGrid cols={{ base: 1, sm: columns }} spacing="xl" verticalSpacing="sm">
       {rows.map(({ name, used, limit, share }) => (
         <div key={name}>
           <Group justify="space-between" gap="xs" mb={4}>
@@ -47,7 +50,7 @@ export function Limits({
           />
         </div>
       ))}
-    </Stack>
+    </SimpleGrid>
   );
 }
 

@@ -12,7 +12,7 @@ export const KEY_STATES = ["active", "expired", "revoked"] as const;
 export function CallState({ state }: { state: Shape<"Call">["state"] }) {
   const { t } = useTranslation("user");
   return (
-    <Badge variant="light" color={CALL_COLORS[state]} tt="none" fw={600}>
+    <Badge variant="light" color={CALL_COLORS[state]} tt="none" fw={600} miw="max-content">
       {t(`callState.${state}`)}
     </Badge>
   );
@@ -22,7 +22,7 @@ export function CallState({ state }: { state: Shape<"Call">["state"] }) {
 export function KeyState({ state }: { state: Shape<"Key">["state"] }) {
   const { t } = useTranslation("user");
   return (
-    <Badge variant="light" color={KEY_COLORS[state]} tt="none" fw={600}>
+    <Badge variant="light" color={KEY_COLORS[state]} tt="none" fw={600} miw="max-content">
       {t(`keyState.${state}`)}
     </Badge>
   );

@@ -3,7 +3,7 @@ import { useTranslation } from "react-i18next";
 import type { Shape } from "../../../api/queries";
 import { formatDay, formatNumber, formatUsd } from "../../../format";
 import { useLanguage } from "../../../i18n";
-import { compute } from "./arithmetic";
+import { compute, isSame } from "./arithmetic";
 import { Estimated } from "./Receipt";
 import classes from "./Receipt.module.css";
 
@@ -89,7 +89,7 @@ export function Charge({ of, price }: { of: Shape<"ChargeView">; price: Shape<"P
         {sum.aboveInputTokens > 0 &&
           t("receipt.tier", { tokens: formatNumber(sum.aboveInputTokens, locale) })}
       </Text>
-      {sum.cost !== of.cost_usd && (
+      {!isSame(sum.cost, of.cost_usd) && (
         <Text size="xs" c="red">
           {t("receipt.differs", { computed: exact(sum.cost) })}
         </Text>

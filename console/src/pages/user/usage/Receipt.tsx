@@ -126,7 +126,7 @@ export function Estimated() {
   const { t } = useTranslation("user");
   return (
     <Exactly label={t("receipt.estimatedText")}>
-      <Badge variant="light" color="yellow" tt="none" fw={600}>
+      <Badge variant="light" color="yellow" tt="none" fw={600} miw="max-content">
         {t("receipt.estimated")}
       </Badge>
     </Exactly>

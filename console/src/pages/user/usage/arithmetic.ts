@@ -56,6 +56,11 @@ export function compute(tokens: Shape<"Usage">, price: Shape<"PriceView">): Sum 
   };
 }
 
+/** Whether two decimal texts are the same amount. */
+export function isSame(a: string, b: string): boolean {
+  return scaled(a, 9) === scaled(b, 9);
+}
+
 /** Decimal text times ten to the power of `places`, as a whole number. */
 function scaled(text: string, places: number): bigint {
   const [whole = "0", fraction = ""] = text.split(".");
