@@ -81,9 +81,9 @@ export function formatRelative(seconds: number, nowSeconds: number, locale: stri
   return relative.format(Math.round(away / (365.25 * 86_400)), "year");
 }
 
-/** A length in tokens as it is usually said: 128K, 1M. */
-export function formatContext(tokens: number, locale: string): string {
-  return formatter(locale, { notation: "compact", maximumFractionDigits: 1 }).format(tokens);
+/** A length in tokens as it is said in every language: 128K, 1.05M. */
+export function formatContext(tokens: number): string {
+  return formatter("en-US", { notation: "compact", maximumSignificantDigits: 3 }).format(tokens);
 }
 
 function unit(
@@ -95,7 +95,7 @@ function unit(
   return formatter(locale, {
     style: "unit",
     unit: name,
-    unitDisplay: "short",
+    unitDisplay: "narrow",
     maximumFractionDigits: places,
   }).format(value);
 }

@@ -4,6 +4,7 @@ import { surround } from "./api/client";
 import { localeFor } from "./format";
 import type account from "./locales/en/account.json";
 import type common from "./locales/en/common.json";
+import type docs from "./locales/en/docs.json";
 import type operator from "./locales/en/operator.json";
 import type publicTexts from "./locales/en/public.json";
 import type user from "./locales/en/user.json";
@@ -11,7 +12,7 @@ import type user from "./locales/en/user.json";
 export const LANGUAGES = ["en", "zh"] as const;
 export type Language = (typeof LANGUAGES)[number];
 /** The parts of the catalogue, each a file in `locales/<language>/`. */
-export type Area = "common" | "public" | "account" | "user" | "operator";
+export type Area = "common" | "public" | "account" | "docs" | "user" | "operator";
 
 declare module "i18next" {
   interface CustomTypeOptions {
@@ -20,6 +21,7 @@ declare module "i18next" {
       common: typeof common;
       public: typeof publicTexts;
       account: typeof account;
+      docs: typeof docs;
       user: typeof user;
       operator: typeof operator;
     };

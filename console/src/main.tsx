@@ -24,6 +24,7 @@ startTexts().then(() => {
         cssVariablesResolver={cssVariables}
         colorSchemeManager={schemes}
         defaultColorScheme="auto"
+        deduplicateCssVariables={false}
       >
         <QueryClientProvider client={queryClient}>
           <App />

@@ -5,6 +5,7 @@ import { useTranslation } from "react-i18next";
 import { Link, useLocation } from "wouter";
 import { meQuery, siteQuery } from "../api/queries";
 import { Logo } from "../theme/Logo";
+import { Notice } from "./Notice";
 import classes from "./OpenShell.module.css";
 import { preload } from "./routes";
 import { Switches } from "./Switches";
@@ -80,6 +81,7 @@ export function OpenShell({ children }: { children: ReactNode }) {
           </Group>
         </Container>
       </header>
+      <Notice />
       <main id="main" tabIndex={-1} className={classes.main}>
         <Container size="lg">{children}</Container>
       </main>

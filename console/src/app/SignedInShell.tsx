@@ -13,6 +13,7 @@ import { Logo } from "../theme/Logo";
 import { ConfirmProvider } from "../ui/confirm";
 import { ProofProvider } from "../ui/Proof";
 import { useAction } from "../ui/useAction";
+import { Notice } from "./Notice";
 import { type Entry, OPERATOR_ENTRIES, USER_ENTRIES } from "./navigation";
 import { preload } from "./routes";
 import classes from "./SignedInShell.module.css";
@@ -73,7 +74,10 @@ export default function SignedInShell({ me, children }: { me: Shape<"Me">; child
             </ScrollArea>
           </AppShell.Navbar>
           <AppShell.Main id="main" tabIndex={-1}>
-            <div className={classes.content}>{children}</div>
+            <div className={classes.content}>
+              <Notice isInset />
+              {children}
+            </div>
           </AppShell.Main>
         </AppShell>
       </ProofProvider>

@@ -1,7 +1,6 @@
 // The styles of what the first page shows; `full.ts` has all of them. Both lie in the layer `mantine`, so our own always win, in
-// whatever order they come. The order of this list is Mantine's.
+// whatever order they come. The order of this list is Mantine's. Its variables are written by the provider, which saves 4 KB here.
 import "@mantine/core/styles/baseline.layer.css";
-import "@mantine/core/styles/default-css-variables.layer.css";
 import "@mantine/core/styles/global.layer.css";
 import "@mantine/core/styles/UnstyledButton.layer.css";
 import "@mantine/core/styles/VisuallyHidden.layer.css";
@@ -13,15 +12,8 @@ import "@mantine/core/styles/ActionIcon.layer.css";
 import "@mantine/core/styles/Button.layer.css";
 import "@mantine/core/styles/Container.layer.css";
 import "@mantine/core/styles/Center.layer.css";
-import "@mantine/core/styles/Flex.layer.css";
-import "@mantine/core/styles/Input.layer.css";
-import "@mantine/core/styles/SimpleGrid.layer.css";
 import "@mantine/core/styles/Stack.layer.css";
 import "@mantine/core/styles/Text.layer.css";
-import "@mantine/core/styles/Anchor.layer.css";
-import "@mantine/core/styles/Badge.layer.css";
 import "@mantine/core/styles/Skeleton.layer.css";
-import "@mantine/core/styles/Table.layer.css";
-import "@mantine/core/styles/ScrollArea.layer.css";
 import "@mantine/core/styles/Title.layer.css";
 import "./global.css";

@@ -118,6 +118,8 @@ export const theme = createTheme({
   cursorType: "pointer",
   respectReducedMotion: true,
   focusRing: "auto",
+  // Nearly every field is required; the few that are not say so.
+  components: { InputWrapper: { defaultProps: { withAsterisk: false } } },
 });
 
 /** Tints, dimmed text and error text that keep a contrast of 4.5 to 1 in both schemes. */

@@ -1,6 +1,4 @@
-import { SegmentedControl } from "@mantine/core";
 import { useLocalStorage } from "@mantine/hooks";
-import { useId } from "react";
 import { useTranslation } from "react-i18next";
 import classes from "./CodeBlock.module.css";
 import { CopyButton } from "./CopyButton";
@@ -38,21 +36,25 @@ export function CodeBlock({
 /** The same in several languages. Which one was chosen is remembered for every such block. */
 export function CodeTabs({ codes }: { codes: readonly { id: string; label: string; code: string }[] }) {
   const { t } = useTranslation("common");
-  const name = useId();
   const [chosen, choose] = useLocalStorage({ key: "relay-code", defaultValue: "python" });
   const shown = codes.find((each) => each.id === chosen) ?? codes[0];
   if (!shown) return null;
   return (
     <div className={classes.block}>
       <div className={classes.bar}>
-        <SegmentedControl
-          size="xs"
-          name={name}
-          aria-label={t("codeLanguage")}
-          value={shown.id}
-          onChange={choose}
-          data={codes.map(({ id, label }) => ({ value: id, label }))}
-        />
+        <fieldset className={classes.tabs} aria-label={t("codeLanguage")}>
+          {codes.map(({ id, label }) => (
+            <button
+              key={id}
+              type="button"
+              className={classes.tab}
+              aria-pressed={id === shown.id}
+              onClick={() => choose(id)}
+            >
+              {label}
+            </button>
+          ))}
+        </fieldset>
         <CopyButton value={shown.code} what={shown.label} />
       </div>
       <Code label={shown.label}>{shown.code}</Code>

@@ -1,4 +1,4 @@
-import { Button, Skeleton, Table, VisuallyHidden } from "@mantine/core";
+import { Button, Skeleton, VisuallyHidden } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import type { InfiniteData, UseInfiniteQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
@@ -14,6 +14,8 @@ export interface Column<T> {
   render: (item: T) => ReactNode;
   /** Figures stand at the end. */
   isFigure?: boolean;
+  /** Sentences: on a phone they stand below their header, not beside it. */
+  isText?: boolean;
   /** The header is read out, not shown: for a column of buttons. */
   isUnnamed?: boolean;
   /** On a phone the first column is the heading of a card; this leaves a column out of the cards. */
@@ -93,43 +95,40 @@ function Lines<T>({ label, columns, idOf, onOpen, items }: TableProperties<T> & 
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with the keyboard
     <section className={classes.scroll} tabIndex={0} aria-label={label}>
-      <Table verticalSpacing={9} horizontalSpacing="md">
+      <table className={classes.table}>
         <caption>
           <VisuallyHidden>{label}</VisuallyHidden>
         </caption>
-        <Table.Thead>
-          <Table.Tr>
+        <thead>
+          <tr>
             {columns.map((column) => (
-              <Table.Th
+              <th
                 key={column.key}
                 scope="col"
                 className={`${classes.head} ${column.isFigure ? classes.end : ""}`}
               >
                 {column.isUnnamed ? <VisuallyHidden>{column.header}</VisuallyHidden> : column.header}
-              </Table.Th>
+              </th>
             ))}
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
+          </tr>
+        </thead>
+        <tbody>
           {items.map((item) => (
-            <Table.Tr
+            <tr
               key={idOf(item)}
               className={classes.row}
               data-opens={onOpen ? true : undefined}
               onClick={onOpen && ((event) => isPlain(event.target) && onOpen(item))}
             >
               {columns.map((column, index) => (
-                <Table.Td
-                  key={column.key}
-                  className={`${classes.cell} ${column.isFigure ? classes.end : ""}`}
-                >
+                <td key={column.key} className={`${classes.cell} ${column.isFigure ? classes.end : ""}`}>
                   {index === 0 ? <Opener item={item} onOpen={onOpen} column={column} /> : column.render(item)}
-                </Table.Td>
+                </td>
               ))}
-            </Table.Tr>
+            </tr>
           ))}
-        </Table.Tbody>
-      </Table>
+        </tbody>
+      </table>
     </section>
   );
 }
@@ -149,7 +148,7 @@ function Cards<T>({ label, columns, idOf, onOpen, items }: TableProperties<T> & 
             {others
               .filter((column) => !column.isWideOnly)
               .map((column) => (
-                <div key={column.key} className={classes.pair}>
+                <div key={column.key} className={column.isText ? classes.text : classes.pair}>
                   <dt>
                     {column.isUnnamed ? <VisuallyHidden>{column.header}</VisuallyHidden> : column.header}
                   </dt>

@@ -1,9 +1,11 @@
-import { CloseButton, TextInput } from "@mantine/core";
+import { CloseButton } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
 import { IconSearch } from "@tabler/icons-react";
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
+import classes from "./SearchField.module.css";
 
+// Without the inputs of Mantine, since the first page has a search too and must stay small.
 /** A search that tells `onChange` when the typing rests. */
 export function SearchField({
   label,
@@ -25,16 +27,19 @@ export function SearchField({
     tell(text.trim());
   };
   return (
-    <TextInput
-      type="search"
-      aria-label={label}
-      placeholder={label}
-      value={typed}
-      onChange={(event) => type(event.currentTarget.value)}
-      leftSection={<IconSearch size={16} aria-hidden />}
-      rightSection={typed && <CloseButton size="sm" aria-label={t("clear")} onClick={() => type("")} />}
-      w={width}
-      maw="100%"
-    />
+    <span className={classes.field} style={{ width }}>
+      <IconSearch size={16} aria-hidden className={classes.icon} />
+      <input
+        type="search"
+        className={classes.input}
+        aria-label={label}
+        placeholder={label}
+        value={typed}
+        onChange={(event) => type(event.currentTarget.value)}
+      />
+      {typed && (
+        <CloseButton size="sm" aria-label={t("clear")} onClick={() => type("")} className={classes.clear} />
+      )}
+    </span>
   );
 }

@@ -1,0 +1,59 @@
+import { Button, Group, PasswordInput, Stack } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { useTranslation } from "react-i18next";
+import { api } from "../../api/client";
+import type { Shape } from "../../api/queries";
+import { Section } from "../../ui/Section";
+import { FormProblem, useFields } from "../../ui/useFields";
+
+/** Change the password, or set the first one. */
+export function Password({ me }: { me: Shape<"Me"> }) {
+  const { t } = useTranslation(["account", "common"]);
+  const { form, problem, isBusy, submit } = useFields({
+    initialValues: { current: "", password: "" },
+    run: ({ current, password }) =>
+      api.post("/api/me/password", { body: { current: me.has_password ? current : null, password } }),
+    refreshes: ["/api/me", "/api/me/sessions"],
+    onDone: () => {
+      form.reset();
+      notifications.show({ color: "green", message: t("changePassword.done") });
+    },
+  });
+  const eye = { "aria-label": t("common:showPassword") };
+  return (
+    <Section
+      title={t("changePassword.title")}
+      description={t(me.has_password ? "changePassword.description" : "changePassword.none")}
+    >
+      <form onSubmit={submit}>
+        <Stack maw={420}>
+          {/* A password manager wants to know whose password it is. */}
+          <input type="email" autoComplete="username" value={me.email} readOnly hidden />
+          {me.has_password && (
+            <PasswordInput
+              label={t("changePassword.current")}
+              autoComplete="current-password"
+              required
+              visibilityToggleButtonProps={eye}
+              {...form.getInputProps("current")}
+            />
+          )}
+          <PasswordInput
+            label={t("newPassword")}
+            description={t("passwordHint")}
+            autoComplete="new-password"
+            required
+            visibilityToggleButtonProps={eye}
+            {...form.getInputProps("password")}
+          />
+          <FormProblem problem={problem} />
+          <Group>
+            <Button type="submit" variant="default" loading={isBusy}>
+              {t(me.has_password ? "changePassword.change" : "changePassword.set")}
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Section>
+  );
+}
