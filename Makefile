@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE ?= 1
 export UV_PYTHON_DOWNLOADS ?= never
 
 .DEFAULT_GOAL := help
-.PHONY: help locks run test check format console faults simulate mutants soak bench clean
+.PHONY: help locks run test check format console screenshots faults simulate mutants soak bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,8 +14,8 @@ help:  ## Show this list
 run: $(VENV)/.run  ## Start Relay on http://127.0.0.1:8080 (RELAY_PORT chooses another port); Ctrl-C ends it
 	@exec $(BIN)/relay up
 
-test: $(VENV)/.dev  ## Run every check and test (about seven minutes)
-	@$(BIN)/pytest -q -n 2 --dist loadgroup
+test: $(VENV)/.dev  ## Run every check and test (about eight minutes); BROWSER=no leaves out those in a browser
+	@$(BIN)/pytest -q -n 2 --dist loadgroup $(if $(filter no,$(BROWSER)),--without-browser)
 
 check: $(VENV)/.dev  ## Format, lint, types and import contracts only (about half a minute)
 	@$(BIN)/pytest -q tests/test_house.py
@@ -38,6 +38,9 @@ format: $(VENV)/.dev  ## Format the code
 console: $(VENV)/.dev  ## Build the web console anew, after a change in console/ or in the API
 	@$(BIN)/python -m tests.edge.console_build
 
+screenshots: $(VENV)/.dev  ## Take pictures of every page of the console, into .screenshots/index.html
+	@$(BIN)/python -m tests.browser.gallery
+
 bench: $(VENV)/.dev  ## Measure speed, latency, cost and memory on this machine
 	@$(BIN)/python -m bench
 
@@ -50,7 +53,7 @@ locks:  ## Resolve the locked dependencies anew (needs uv)
 	$(LOCK) --group build -c locks/dev.txt -o locks/build.txt
 
 clean:  ## Remove the virtual environment and caches; the data in .relay stays
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .screenshots
 
 $(VENV)/.%: locks/%.txt pyproject.toml deploy/install
 	@PYTHON="$(PYTHON)" deploy/install "$(VENV)" $*

@@ -62,12 +62,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "sign_in_needed": ("Sign in first.", "请先登录。"),
     "management_key_needed": (
-        "This part of Relay takes a management key, 'Authorization: Bearer mk-relay-…', or a session; keys to /v1 do not work here.",
+        "Here a management key is needed, 'Authorization: Bearer mk-relay-…', or a session; a key to /v1 does not work.",
         "此接口需要管理密钥（Authorization: Bearer mk-relay-…）或登录会话，/v1 的密钥在此无效。",
-    ),
-    "invalid_management_key": (
-        "The management key is not valid: it was not copied whole, has expired or was ended.",
-        "管理密钥无效：可能不完整、已过期或已停用。",
     ),
     "session_ended": ("You are signed out. Sign in again.", "您已退出登录，请重新登录。"),
     # 402
@@ -124,6 +120,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "此操作只能在控制台中进行，不能使用管理密钥。",
     ),
     "operators_only": ("Only operators of this site may do this.", "仅限本站管理员操作。"),
+    "own_role": (
+        "Nobody changes their own role. Ask another operator.",
+        "不能更改自己的角色，请联系其他管理员。",
+    ),
+    "own_account": (
+        "Nobody suspends their own account. Ask another operator.",
+        "不能停用自己的账户，请联系其他管理员。",
+    ),
     "account_suspended": ("The account is suspended.", "账户已被停用。"),
     "email_not_confirmed": (
         "The e-mail address has not been confirmed yet. Use the link in the message that was sent to it.",
@@ -289,9 +293,83 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "There is no such code. Check that it was entered whole.",
         "兑换码不存在，请确认输入完整。",
     ),
+    "too_many_wrong_codes": (
+        "Too many codes were wrong. Try again in a while.",
+        "错误的兑换码过多，请稍后再试。",
+    ),
     "code_claimed": ("The code was used by another account.", "兑换码已被其他账户使用。"),
     "code_expired": ("The code has expired.", "兑换码已过期。"),
     "code_revoked": ("The code is no longer valid.", "兑换码已失效。"),
+    "sign_in_expired": (
+        "The sign-in took too long, or was finished already. Begin again.",
+        "登录已超时或已完成，请重新登录。",
+    ),
+    "set_up_expired": (
+        "The set-up took too long. Begin again with a new secret.",
+        "设置已超时，请使用新的密钥重新开始。",
+    ),
+    "challenge_used": (
+        "The passkey was asked for too long ago, or this answer was shown before. Try again.",
+        "通行密钥请求已过期或已使用，请重试。",
+    ),
+    "passkey_refused": (
+        "The passkey could not be verified here. Try again, or use another way to sign in.",
+        "无法验证该通行密钥，请重试或使用其他方式登录。",
+    ),
+    "passkeys_need_a_name": (
+        "Passkeys need a host name: the address of this site (RELAY_PUBLIC_URL) is a number.",
+        "通行密钥需要主机名：本站地址（RELAY_PUBLIC_URL）是数字地址。",
+    ),
+    "no_passkey": ("There is no passkey yet.", "尚未添加通行密钥。"),
+    "no_second_factor": (
+        "There is no second factor yet that recovery codes could replace. Set up an authenticator or a passkey first.",
+        "尚无可用恢复代码替代的第二因素，请先设置验证器或通行密钥。",
+    ),
+    "authenticators_not_set_up": (
+        "Authenticators cannot be used here: RELAY_FACTOR_KEY is not set for auth.",
+        "此处无法使用验证器：尚未为 auth 设置 RELAY_FACTOR_KEY。",
+    ),
+    "management_key_not_valid": (
+        "The management key is not valid: it is not whole, has expired, or was ended.",
+        "管理密钥无效：不完整、已过期或已终止。",
+    ),
+    "oidc_state_invalid": (
+        "The sign-in was not begun in this browser, took too long, or was finished already. Begin again.",
+        "该登录并非在此浏览器发起、已超时或已完成，请重新开始。",
+    ),
+    "oidc_cancelled": ("The sign-in was cancelled there.", "登录已在对方站点取消。"),
+    "oidc_email_unverified": (
+        "The account there has no e-mail address that has been verified. Verify it there, or sign up here with an address.",
+        "对方账户没有已验证的邮箱地址。请先在对方站点验证，或在此使用邮箱注册。",
+    ),
+    "issuer_unreachable": (
+        "The other site does not answer at the moment. Try again shortly, or sign in another way.",
+        "对方站点暂时没有响应，请稍后重试或使用其他方式登录。",
+    ),
+    "issuer_refused": (
+        "The other site did not confirm who you are. Begin again; if that does not help, tell whoever runs this site.",
+        "对方站点未能确认您的身份。请重新开始；若仍无法登录，请联系本站管理员。",
+    ),
+    "key_ended": (
+        "This key has been revoked; make a new one.",
+        "此密钥已被吊销，请新建一个。",
+    ),
+    "too_many": (
+        "There are {limit} {what} already, which is the most there can be. Remove one first.",
+        "{what} 已达到 {limit} 个的上限，请先删除一个。",
+    ),
+    "last_operator": (
+        "This is the only operator. Make somebody else an operator first.",
+        "这是唯一的管理员，请先将其他人设为管理员。",
+    ),
+    "search_too_slow": (
+        "The search took longer than {limit_seconds} seconds. Look for a longer text, or for an id.",
+        "搜索超过 {limit_seconds} 秒。请输入更长的文本或使用 ID 搜索。",
+    ),
+    "more_than_available": (
+        "The account has {available_usd} USD available, and no more than that can be taken from it.",
+        "该账户可用余额为 {available_usd} 美元，最多只能扣除此金额。",
+    ),
     "already_exists": ("A {what} named '{name}' exists already.", "名为“{name}”的{what}已存在。"),
     "idempotency_key_in_use": (
         "The request {id} with this 'Idempotency-Key' is running or was answered; it is not run again, and its answer is not kept.",

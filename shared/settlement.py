@@ -10,14 +10,35 @@ import random
 
 from shared.bus import Bus
 from shared.contracts import billing
-from shared.errors import RelayError, Unavailable
+from shared.errors import (
+    Forbidden,
+    InsufficientFunds,
+    InvalidRequest,
+    NotFound,
+    RateLimited,
+    RelayError,
+    TooLarge,
+    Unavailable,
+    UnsupportedMedia,
+)
 
 SPILL_AFTER_SECONDS = 10.0
 PATIENCE_SECONDS = 900.0
 RETRY_SECONDS = 0.5
 RETRY_SECONDS_MAX = 5.0
+# What a client can do something about; everything else is a fault of ours or of an upstream.
+CLIENT_FAULTS = (
+    Forbidden, InsufficientFunds, InvalidRequest, NotFound, RateLimited, TooLarge, UnsupportedMedia,
+)  # fmt: skip
 
 log = logging.getLogger(__name__)
+
+
+def void_reason(error: RelayError | None, *, is_client_gone: bool) -> str:
+    """Return why a request ended that no upstream has accepted: `client_gone`, `refused`, or `not_accepted_upstream`."""
+    if is_client_gone:
+        return "client_gone"
+    return "refused" if isinstance(error, CLIENT_FAULTS) else "not_accepted_upstream"
 
 
 async def settle(

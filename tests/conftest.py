@@ -1,8 +1,9 @@
-"""Real servers for every test that needs them: one PostgreSQL and one nats-server for each test process."""
+"""Real servers for every test that needs them: PostgreSQL, nats-server and a whole site, one of each for each test process."""
 
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from services.devstack.nats import EmbeddedNats
 from services.devstack.postgres import EmbeddedPostgres
+from tests.e2e.stack import RunningStack
 
 # How fast the machine is says nothing about what is tested.
 settings.register_profile(
@@ -20,6 +22,25 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("patient")
+
+BROWSER_TESTS = Path(__file__).parent / "browser"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let somebody who has no browser leave those tests out; they never go missing by themselves."""
+    parser.addoption(
+        "--without-browser", action="store_true", help="leave out tests/browser: make test BROWSER=no"
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say that the tests in a browser do not run."""
+    return "tests/browser is left out" if config.getoption("--without-browser") else None
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the tests in a browser, if that was asked for."""
+    return True if config.getoption("--without-browser") and collection_path == BROWSER_TESTS else None
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +66,17 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a nats-server without users that lives as long as the session."""
     with EmbeddedNats(tmp_path_factory.mktemp("nats"), "") as server:
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """A running stack for what is done in the console, by a browser or over its API; anybody may sign up.
+
+    Every test that uses it belongs to the xdist group `site`, so that there is only one. It believes a proxy, so that each
+    party can have an address of its own.
+    """
+    with RunningStack(tmp_path_factory.mktemp("site"), trusted_proxies="127.0.0.0/8") as running:
+        yield running
 
 
 async def _execute(url: str, statement: str) -> None:

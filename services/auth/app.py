@@ -5,8 +5,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
 
+from services.auth.challenges import Challenges
 from services.auth.database import Database
+from services.auth.directory_handlers import DirectoryHandlers
+from services.auth.factor_handlers import FactorHandlers
+from services.auth.factor_sign_in import FactorSignIn
+from services.auth.factors import Codes
 from services.auth.handlers import Handlers
+from services.auth.key_handlers import KeyHandlers
+from services.auth.management_key_handlers import ManagementKeyHandlers
+from services.auth.oidc import Issuers
+from services.auth.oidc_handlers import OidcHandlers
+from services.auth.outside import Outside
 from services.auth.passwords import Passwords
 from services.auth.people_handlers import PeopleHandlers
 from services.auth.postman import Postman
@@ -16,7 +26,7 @@ from services.auth.sessions import Sessions
 from services.auth.settings import AuthSettings
 from services.auth.site_handlers import SiteHandlers
 from shared.bus import Bus
-from shared.contracts import auth, people, site
+from shared.contracts import people, site
 from shared.metrics import Metrics
 from shared.service import Life, build
 
@@ -25,26 +35,34 @@ def create_app(settings: AuthSettings, bus: Bus) -> Starlette:
     """Return the service as an application; it answers calls on `bus` while its lifespan runs."""
     database = Database(settings.database_url.reveal(), pool_size=settings.database_pool_size)
     passwords = Passwords(settings.password_threads)
-    pepper, kept = Pepper(settings.pepper), Sessions(settings)
+    pepper, kept, outside = Pepper(settings.pepper), Sessions(settings), Outside()
     postman = Postman(database, settings, pepper)
-    handlers = Handlers(database, bus, pepper, passwords)
-    of_people = PeopleHandlers(database, bus, passwords, kept, postman)
+    of_keys = KeyHandlers(database, bus, pepper)
+    of_management_keys = ManagementKeyHandlers(database, bus, pepper)
+    codes, challenges = Codes(settings.sealer, pepper), Challenges(database, settings.origin)
+    parts = (
+        Handlers(database, bus, passwords),
+        of_keys,
+        of_management_keys,
+        FactorHandlers(database, bus, codes, challenges),
+        FactorSignIn(database, bus, codes, challenges, kept),
+        OidcHandlers(database, bus, kept, Issuers(outside), settings.providers, settings.origin),
+    )
+    of_people = PeopleHandlers(database, bus, passwords, kept, codes, postman)
     of_sessions = SessionHandlers(database, kept)
     of_site = SiteHandlers(database, bus, settings, pepper, postman)
 
     @asynccontextmanager
     async def opened(life: Life, metrics: Metrics) -> AsyncIterator[Mapping[str, object]]:
-        metrics.gauge(
-            "auth_postgresql_away", "Whether the last look at a key did not reach PostgreSQL: 1 or 0"
-        ).set_function(lambda: database.is_away)
-        postman.measure(metrics)
-        metrics.gauge("auth_passwords_running", "Passwords being hashed or waiting for it").set_function(
-            lambda: passwords.running
-        )
+        _measure(metrics, database, passwords, postman)
         async with database.open(), AsyncExitStack() as stack:
+            for uses in app.state.uses:
+                await stack.enter_async_context(uses.kept())
             stack.enter_context(passwords)
+            stack.push_async_callback(outside.close)
             life.run_beside(stack, postman.run())
-            await _serve(bus, handlers)
+            for part in (*parts, DirectoryHandlers(database, bus)):
+                await part.serve()
             await _serve_people(bus, of_people, of_sessions)
             await _serve_site(bus, of_site)
             await bus.control.flush()  # ready means heard
@@ -53,19 +71,19 @@ def create_app(settings: AuthSettings, bus: Bus) -> Starlette:
             finally:
                 await bus.stop_serving(timeout_seconds=settings.drain_seconds)
 
-    return build(bus, opened, checks=(lambda: "PostgreSQL" if database.is_away else None,))
+    app = build(bus, opened, checks=(lambda: "PostgreSQL" if database.is_away else None,))
+    app.state.uses = (of_keys.uses, of_management_keys.uses)
+    return app
 
 
-async def _serve(bus: Bus, handlers: Handlers) -> None:
-    await bus.serve(auth.VERIFY, handlers.verify)
-    await bus.serve(auth.CREATE_ACCOUNT, handlers.create_account)
-    await bus.serve(auth.SET_ACCOUNT_STATUS, handlers.set_account_status)
-    await bus.serve(auth.LIST_ACCOUNTS, handlers.list_accounts)
-    await bus.serve(auth.CREATE_USER, handlers.create_user)
-    await bus.serve(auth.LIST_USERS, handlers.list_users)
-    await bus.serve(auth.CREATE_KEY, handlers.create_key)
-    await bus.serve(auth.REVOKE_KEY, handlers.revoke_key)
-    await bus.serve(auth.LIST_KEYS, handlers.list_keys)
+def _measure(metrics: Metrics, database: Database, passwords: Passwords, postman: Postman) -> None:
+    postman.measure(metrics)
+    metrics.gauge(
+        "auth_postgresql_away", "Whether the last look at a key did not reach PostgreSQL: 1 or 0"
+    ).set_function(lambda: database.is_away)
+    metrics.gauge("auth_passwords_running", "Passwords being hashed or waiting for it").set_function(
+        lambda: passwords.running
+    )
 
 
 async def _serve_people(bus: Bus, handlers: PeopleHandlers, of_sessions: SessionHandlers) -> None:

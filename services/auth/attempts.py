@@ -20,7 +20,7 @@ IPV6_HOST_BITS = 64  # one subscriber has a whole /64 to choose from (RFC 6177)
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
-    """`free` tries; after them waits of `first_seconds`, doubled each time up to `longest_seconds`.
+    """`free` tries; the next waits for `first_seconds`, and each one after it twice as long, up to `longest_seconds`.
 
     The count is forgotten when nobody has tried for `quiet_seconds`.
     """
@@ -42,6 +42,8 @@ SIGN_IN_PERSON = Limit(
 )
 # A password or code of whoever has signed in, or has shown the password.
 CONFIRM = Limit(name="confirm", free=5, first_seconds=1, longest_seconds=900, quiet_seconds=3600)
+# A sign-in that is begun before anybody has shown anything: with a passkey, or at somebody else's.
+BEGIN_ADDRESS = Limit(name="begin-address", free=100, first_seconds=1, longest_seconds=60, quiet_seconds=3600)
 # A message that somebody asks for, by whom it goes to and from where it is asked.
 MAIL_TO = Limit(name="mail-to", free=4, first_seconds=60, longest_seconds=3600, quiet_seconds=86_400)
 MAIL_ADDRESS = Limit(name="mail-address", free=20, first_seconds=10, longest_seconds=600, quiet_seconds=3600)
@@ -60,11 +62,10 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 def wait_seconds(limit: Limit, tries: int) -> float:
-    """Return how long to wait after `tries`: nothing while they are free."""
-    beyond = tries - limit.free
-    if beyond <= 0:
+    """Return how long to wait after `tries`: nothing while the next is free."""
+    if tries < limit.free:
         return 0.0
-    return min(limit.longest_seconds, math.ldexp(limit.first_seconds, min(beyond - 1, 60)))
+    return min(limit.longest_seconds, math.ldexp(limit.first_seconds, min(tries - limit.free, 60)))
 
 
 def place_of(address: str) -> str:

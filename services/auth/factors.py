@@ -1,11 +1,21 @@
-"""Which second factors a person has, and whether one of them was shown."""
+"""Which second factors a person has, and whether a code that is shown is one of theirs.
 
+Whoever has a passkey or an authenticator is asked for one of them after the password; a recovery code stands for either.
+"""
+
+import time
 from uuid import UUID
 
 import msgspec
 
+from services.auth import factor_store, recovery_codes, totp
+from services.auth.secrets import Pepper
 from shared.contracts.people import CodeFactor, Factor
 from shared.db import Connection
+from shared.errors import InvalidRequest
+from shared.sealing import Sealer
+
+PURPOSE = "totp"  # what a secret is sealed for
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,14 +28,57 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
 async def held_by(connection: Connection, user_id: UUID) -> Held:
     """Return what second factors a person has."""
-    return Held()
+    record = await connection.fetchrow(
+        """SELECT EXISTS (SELECT FROM auth.totp WHERE user_id = $1) AS has_totp,
+                (SELECT count(*) FROM auth.passkey WHERE user_id = $1) AS passkeys,
+                (SELECT count(*) FROM auth.recovery_code WHERE user_id = $1) AS recovery_codes_left""",
+        user_id,
+    )
+    return msgspec.convert(dict(record), Held)
 
 
 async def factors_of(connection: Connection, user_id: UUID) -> tuple[Factor, ...]:
     """Return the second factors that a person must choose from; none are needed when there are none."""
-    return ()
+    held = await held_by(connection, user_id)
+    factors: list[Factor] = []
+    if held.has_totp:
+        factors.append("totp")
+    if held.passkeys:
+        factors.append("passkey")
+    if factors and held.recovery_codes_left:
+        factors.append("recovery_code")
+    return tuple(factors)
 
 
-async def is_shown(connection: Connection, user_id: UUID, factor: CodeFactor, secret: str) -> bool:
-    """Tell whether `secret` is a code of that factor of the person, and use it up: nobody has one yet."""
-    return False
+class Codes:
+    """Checks codes with the key that opens the secrets of authenticators, and the pepper of recovery codes."""
+
+    def __init__(self, sealer: Sealer | None, pepper: Pepper) -> None:
+        self._sealer = sealer
+        self._pepper = pepper
+
+    @property
+    def sealer(self) -> Sealer:
+        """What seals the secrets of authenticators. Raises: InvalidRequest when the operator has set no key for it."""
+        if self._sealer is None:
+            raise InvalidRequest("authenticators_not_set_up")
+        return self._sealer
+
+    async def is_shown(self, connection: Connection, user_id: UUID, factor: CodeFactor, secret: str) -> bool:
+        """Tell whether `secret` is a code of that factor of the person, and use it up in this transaction."""
+        if factor == "recovery_code":
+            kept = recovery_codes.kept(self._pepper, user_id, secret)
+            return await factor_store.use_recovery_code(connection, user_id, kept)
+        known = await factor_store.totp_of(connection, user_id)
+        if known is None:
+            return False
+        opened = self.sealer.open(known.sealed, purpose=PURPOSE, row_id=str(user_id)).decode()
+        step = totp.step_of(opened, secret, unix=time.time(), last_step=known.last_step)
+        return step is not None and await factor_store.use_step(connection, user_id, step)
+
+    async def renew(self, connection: Connection, user_id: UUID) -> tuple[str, ...]:
+        """Return ten new recovery codes of a person; all before them are void."""
+        codes = recovery_codes.mint()
+        kept = tuple(recovery_codes.kept(self._pepper, user_id, each) for each in codes)
+        await factor_store.put_recovery_codes(connection, user_id, kept)
+        return codes

@@ -1,6 +1,8 @@
 """What operators may enter: each function returns the normal form of one field, or raises InvalidRequest for it. Pure."""
 
 import ipaddress
+import re
+import time
 import uuid
 
 import msgspec
@@ -20,10 +22,12 @@ LIST_ENTRIES_MAX = 100
 MODEL_CHARACTERS_MAX = 200
 LIFETIME_SECONDS_MAX = 100 * 365 * 86_400.0
 LIMIT_MAX = 1000
+SEARCH_CHARACTERS_MAX = 100
+PAGE_MAX = 200
+_CURSOR = re.compile("([0-9]{1,17})\\.([0-9A-Za-z]{12})")
 INVITATION_SECONDS_MAX = 366 * 86_400.0
 TEXT_CHARACTERS_MAX = 5000  # of a notice or of what the site says about itself
 CONTACT_CHARACTERS_MAX = 254
-SEARCH_CHARACTERS_MAX = 100
 
 
 def name_of(text: str) -> str:
@@ -80,6 +84,42 @@ def lifetime_of(seconds: float | None) -> float | None:
     return seconds
 
 
+def expiry_of(unix: float | None) -> float | None:
+    """Return a moment (Unix seconds) within the next hundred years, or None for none."""
+    now = time.time()
+    if unix is not None and not now < unix <= now + LIFETIME_SECONDS_MAX:
+        raise _invalid("expires", "it must lie in the future, within 100 years")
+    return unix
+
+
+def part_of(text: str | None) -> str | None:
+    """Return what to look for, in lower case; None to look for nothing."""
+    if text is None or not (sought := text.strip().lower()):
+        return None
+    if len(sought) > SEARCH_CHARACTERS_MAX or not sought.isprintable():
+        raise _invalid(
+            "search", f"what is searched for has at most {SEARCH_CHARACTERS_MAX} printable characters"
+        )
+    return sought
+
+
+def page_of(count: int) -> int:
+    """Return how many items a page has, 1 to 200."""
+    if not 1 <= count <= PAGE_MAX:
+        raise _invalid("limit", f"a page has 1 to {PAGE_MAX} items")
+    return count
+
+
+def cursor_of(text: str | None) -> tuple[int, str] | None:
+    """Return where a page of keys goes on: after the key that was made at these microseconds, with this id."""
+    if text is None:
+        return None
+    match = _CURSOR.fullmatch(text)
+    if match is None:
+        raise _invalid("cursor", "it is not what a page before gave as its next cursor")
+    return int(match[1]), match[2]
+
+
 def id_of(text: str, what: str) -> uuid.UUID:
     """Return the id of a `what`. Raises: NotFound when it is none, since then there is no such thing."""
     try:
@@ -133,6 +173,28 @@ def limit_of(count: int) -> int:
 def account_id_of(text: str) -> uuid.UUID:
     """Return the id of an account. Raises: NotFound when it is none, since then there is no such account."""
     return id_of(text, "account")
+
+
+def place_of(param: str, text: str) -> uuid.UUID:
+    """Return the id of a place in a list. Raises: InvalidRequest when it is none."""
+    try:
+        return uuid.UUID(text)
+    except ValueError as error:
+        raise _invalid(param, f"{param} is not an id") from error
+
+
+def account_ids_of(texts: tuple[str, ...]) -> list[uuid.UUID]:
+    """Return at most 1000 ids of accounts."""
+    limit_of(max(1, len(texts)))
+    return [place_of("account_ids", text) for text in texts]
+
+
+def find_of(text: str) -> str:
+    """Return what to look for: 1 to 100 printable characters, without spaces around them."""
+    words = text.strip()
+    if not 1 <= len(words) <= SEARCH_CHARACTERS_MAX or not words.isprintable():
+        raise _invalid("search", f"a search has 1 to {SEARCH_CHARACTERS_MAX} printable characters")
+    return words
 
 
 def is_key_id(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""What auth answers, one function for each call of its contract.
+"""What auth answers about accounts and people, one function for each call of its contract.
 
 A change that billing must know of (a key or an account made, ended, suspended) runs in this order, inside one transaction:
 
@@ -19,52 +19,39 @@ fails on the way, it fails closed:
 The repeat has a higher version than any attempt before it (see the migration), so billing never takes it for an old one.
 """
 
-import logging
-
 import msgspec
 
 from services.auth import fields, store
 from services.auth.database import Database
+from services.auth.events import tell
 from services.auth.passwords import Passwords
-from services.auth.secrets import Pepper
-from shared import keys
 from shared.bus import Bus
 from shared.contracts import auth, billing
-from shared.contracts.auth import Account, Key, KeyChanged, Principal, User
-from shared.contracts.call import Empty, Event, M
-from shared.errors import Forbidden, NotFound, RelayError, Unauthenticated
+from shared.contracts.auth import Account, User
+from shared.contracts.call import Empty
+from shared.errors import NotFound
 from shared.ids import uuid7
 
 BILLING_SECONDS = 3.0  # below the caller's own deadline, so that it hears who did not answer
 
-log = logging.getLogger(__name__)
-
 
 class Handlers:
-    """The calls of `shared.contracts.auth`, for as long as `database` is open and `bus` connected."""
+    """The calls of `shared.contracts.auth` about accounts and people, for as long as `database` is open and `bus` connected."""
 
-    def __init__(self, database: Database, bus: Bus, pepper: Pepper, passwords: Passwords) -> None:
+    def __init__(self, database: Database, bus: Bus, passwords: Passwords) -> None:
         self._database = database
         self._bus = bus
-        self._pepper = pepper
         self._passwords = passwords
 
-    async def verify(self, ask: auth.Verify) -> Principal:
-        """Return whose key it is. Raises: Unauthenticated, Forbidden when the account is suspended."""
-        known = None
-        if fields.is_key_id(ask.key_id):
-            async with self._database.look_up() as connection:
-                known = await store.find_key(connection, ask.key_id)
-        is_match = self._pepper.is_match(ask.secret_sha256, known.secret if known is not None else None)
-        if known is None or not is_match:
-            raise Unauthenticated("invalid_api_key")
-        if known.is_revoked:
-            raise Unauthenticated("revoked_api_key")
-        if known.is_expired:
-            raise Unauthenticated("expired_api_key")
-        if known.is_account_suspended:
-            raise Forbidden("account_suspended")
-        return known.principal
+    async def serve(self) -> None:
+        """Answer these calls from now on."""
+        serve = self._bus.serve
+        await serve(auth.CREATE_ACCOUNT, self.create_account)
+        await serve(auth.SET_ACCOUNT_STATUS, self.set_account_status)
+        await serve(auth.LIST_ACCOUNTS, self.list_accounts)
+        await serve(auth.CREATE_USER, self.create_user)
+        await serve(auth.LIST_USERS, self.list_users)
+        await serve(auth.GET_NAMES, self.get_names)
 
     async def create_account(self, ask: auth.CreateAccount) -> Account:
         """Return a new account, which billing knows."""
@@ -81,7 +68,7 @@ class Handlers:
             await store.lock_account(connection, account_id)
             stored = await store.set_account_status(connection, account_id, ask.status)
             await self._put_account(stored)
-        await self._tell(auth.ACCOUNT_CHANGED, auth.AccountChanged(account_id=stored.account.id))
+        await tell(self._bus, auth.ACCOUNT_CHANGED, auth.AccountChanged(account_id=stored.account.id))
         return Empty()
 
     async def list_accounts(self, ask: auth.ListAccounts) -> auth.Accounts:
@@ -116,47 +103,15 @@ class Handlers:
                 raise NotFound("not_found", what="account")
         return auth.Users(items=items)
 
-    async def create_key(self, ask: auth.CreateKey) -> auth.CreatedKey:
-        """Return a new key, which billing knows, with its secret. Raises: InvalidRequest, NotFound for the account."""
-        account_id = fields.account_id_of(ask.account_id)
-        ask = msgspec.structs.replace(
-            ask,
-            name=fields.name_of(ask.name),
-            lifetime_seconds=fields.lifetime_of(ask.lifetime_seconds),
-            allowed_models=fields.models_of(ask.allowed_models),
-            allowed_addresses=fields.addresses_of(ask.allowed_addresses),
-        )
-        text = keys.mint()
-        parsed = keys.parse(text)
-        assert parsed is not None
-        async with self._database.change() as connection:
-            secret = self._pepper.store(parsed.secret_sha256)
-            key = await store.insert_key(connection, parsed.id, account_id, ask, secret)
-            await self._put_key(key)
-        return auth.CreatedKey(key=key, secret=text)
-
-    async def revoke_key(self, ask: auth.RevokeKey) -> Key:
-        """Return the key, which nothing accepts any more; one that is revoked already stays as it is. Raises: NotFound."""
-        if not fields.is_key_id(ask.key_id):
-            raise NotFound("not_found", what="key")
-        async with self._database.change() as connection:
-            key = await store.lock_key(connection, ask.key_id)
-            if key.revoked_unix is not None:
-                return key
-            key = await store.revoke_key(connection, ask.key_id)
-            await self._put_key(key)
-        await self._tell(auth.KEY_CHANGED, KeyChanged(key_id=key.id, version=key.version))
-        return key
-
-    async def list_keys(self, ask: auth.ListKeys) -> auth.Keys:
-        """Return keys, oldest first. Raises: NotFound when an account is named that does not exist."""
-        limit = fields.limit_of(ask.limit)
-        account_id = None if ask.account_id is None else fields.account_id_of(ask.account_id)
+    async def get_names(self, ask: auth.GetNames) -> auth.Names:
+        """Return what accounts and keys are called. An id that is none has no name."""
+        fields.limit_of(max(len(ask.account_ids), len(ask.key_ids), 1))
+        account_ids = [fields.account_id_of(each) for each in ask.account_ids]
+        key_ids = [each for each in ask.key_ids if fields.is_key_id(each)]
+        owner = None if ask.account_id is None else fields.account_id_of(ask.account_id)
         async with self._database.look_up() as connection:
-            items = await store.list_keys(connection, account_id, limit)
-            if not items and account_id is not None and not await store.has_account(connection, account_id):
-                raise NotFound("not_found", what="account")
-        return auth.Keys(items=items)
+            accounts, of_keys = await store.names(connection, account_ids, key_ids, owner)
+        return auth.Names(accounts=accounts, keys=of_keys)
 
     async def _put_account(self, stored: store.VersionedAccount) -> None:
         account = stored.account
@@ -165,22 +120,3 @@ class Handlers:
             billing.PutAccount(account_id=account.id, status=account.status, version=stored.version),
             timeout_seconds=BILLING_SECONDS,
         )
-
-    async def _put_key(self, key: Key) -> None:
-        await self._bus.call(
-            billing.PUT_KEY,
-            billing.PutKey(
-                key_id=key.id,
-                account_id=key.account_id,
-                status="active" if key.revoked_unix is None else "revoked",
-                expires_unix=key.expires_unix,
-                version=key.version,
-            ),
-            timeout_seconds=BILLING_SECONDS,
-        )
-
-    async def _tell(self, event: Event[M], message: M) -> None:
-        try:
-            await self._bus.publish(event, message)
-        except RelayError:
-            log.warning("%s could not be published; caches keep the old state for up to 10 s", event.subject)

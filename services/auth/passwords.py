@@ -81,6 +81,4 @@ def is_common(password: str) -> bool:
 
 @cache
 def _common() -> frozenset[str]:
-    return frozenset(
-        (files("services.auth") / "common_passwords.txt").read_text(encoding="utf-8").split("\n")
-    )
+    return frozenset((files("services.auth") / "common_passwords.txt").read_text(encoding="utf-8").split())

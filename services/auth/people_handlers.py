@@ -11,7 +11,6 @@ import msgspec
 
 from services.auth import (
     attempts,
-    factors,
     fields,
     invitations,
     joining,
@@ -31,10 +30,12 @@ from services.auth.attempts import (
     Subject,
 )
 from services.auth.database import Database
+from services.auth.factors import Codes
 from services.auth.passwords import Passwords, is_common
 from services.auth.people_store import KnownPerson, Newcomer
 from services.auth.postman import Postman
 from services.auth.sessions import Sessions
+from services.auth.signing_in import signed_in
 from services.auth.tickets import Ticket
 from shared.bus import Bus
 from shared.contracts import people
@@ -47,7 +48,6 @@ from shared.errors import Forbidden, InvalidRequest, NotFound, Unauthenticated
 
 CONFIRM_SECONDS = 24 * 3600.0
 RESET_SECONDS = 3600.0
-FACTOR_SECONDS = 600.0
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,12 +63,19 @@ class PeopleHandlers:
     """The calls of `shared.contracts.people` that ask for an address, a password or a link."""
 
     def __init__(
-        self, database: Database, bus: Bus, passwords: Passwords, kept: Sessions, postman: Postman
+        self,
+        database: Database,
+        bus: Bus,
+        passwords: Passwords,
+        kept: Sessions,
+        codes: Codes,
+        postman: Postman,
     ) -> None:
         self._database = database
         self._bus = bus
         self._passwords = passwords
         self._sessions = kept
+        self._codes = codes
         self._postman = postman
 
     async def sign_up(self, ask: people.SignUp) -> Empty:
@@ -133,7 +140,7 @@ class PeopleHandlers:
                 raise Forbidden("account_suspended")
             if not known.is_confirmed:
                 raise Forbidden("email_not_confirmed")
-            return await self._signed_in(connection, known.user_id, ask.client)
+            return await signed_in(connection, self._sessions, known.user_id, ask.client)
 
     async def forgot_password(self, ask: people.ForgotPassword) -> Empty:
         """Let a link for a new password go to the address, if it has an account. Raises: InvalidRequest, RateLimited."""
@@ -245,17 +252,6 @@ class PeopleHandlers:
             raise Forbidden("invitation_not_valid")
         return user_id
 
-    async def _signed_in(self, connection: Connection, user_id: UUID, client: Client) -> SignedIn:
-        """Return what somebody gets who has shown a password: a session, or a ticket if that is not enough."""
-        asked = await factors.factors_of(connection, user_id)
-        if not asked:
-            token = await self._sessions.begin(connection, user_id, client)
-            return SignedIn(state="signed_in", session_token=token)
-        ticket = await tickets.make(
-            connection, "second_factor", lifetime_seconds=FACTOR_SECONDS, user_id=user_id
-        )
-        return SignedIn(state="second_factor", ticket=ticket, factors=asked)
-
     async def _change(
         self, connection: Connection, known: KnownPerson, password_hash: str, *, but: UUID | None = None
     ) -> None:
@@ -292,7 +288,7 @@ class PeopleHandlers:
         async with self._database.change() as connection:
             await attempts.take(connection, (subject,))
         async with self._database.change() as connection:
-            if not await factors.is_shown(connection, user_id, factor, code):
+            if not await self._codes.is_shown(connection, user_id, factor, code):
                 raise InvalidRequest("wrong_code", param="secret")
             await attempts.forgive(connection, (), wholly=(subject,))
 

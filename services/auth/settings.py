@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta
 
+from services.auth.providers import Provider, providers_of
+from shared.sealing import Sealer, key_id, key_of
 from shared.settings import Secret, Settings, SettingsError
 
 _HEX_OF_32_BYTES = re.compile("(?:[0-9a-fA-F]{2}){32,}")
@@ -25,6 +27,13 @@ class AuthSettings(Settings, frozen=True, kw_only=True):
             "Keys made with another pepper are no longer valid"
         ),
     ]
+    factor_key: Annotated[
+        Secret,
+        Meta(
+            description="Key that seals the secrets of authenticators: 64 random hexadecimal digits; empty for no authenticators. "
+            "With another key people must set theirs up anew"
+        ),
+    ] = Secret("")
     database_pool_size: Annotated[
         int,
         Meta(description="Connections to PostgreSQL for look-ups; as many again for changes", ge=1),
@@ -54,6 +63,21 @@ class AuthSettings(Settings, frozen=True, kw_only=True):
             "since they hold links that sign in"
         ),
     ] = False
+    oidc_google_client_id: Annotated[
+        str, Meta(description="Client id for sign-in with Google; empty for none")
+    ] = ""
+    oidc_google_client_secret: Annotated[Secret, Meta(description="Secret of that client")] = Secret("")
+    oidc_github_client_id: Annotated[
+        str, Meta(description="Client id for sign-in with GitHub; empty for none")
+    ] = ""
+    oidc_github_client_secret: Annotated[Secret, Meta(description="Secret of that client")] = Secret("")
+    oidc_providers: Annotated[
+        Secret,
+        Meta(
+            description="Other issuers to sign in with, as JSON: "
+            '[{"id": "acme", "name": "Acme", "issuer": "https://…", "client_id": "…", "client_secret": "…"}]; empty for none'
+        ),
+    ] = Secret("")
     session_idle_seconds: Annotated[
         float, Meta(description="Seconds after which a session ends that nobody uses", ge=60)
     ] = 7 * 86_400.0
@@ -77,6 +101,7 @@ class AuthSettings(Settings, frozen=True, kw_only=True):
             raise SettingsError(
                 "RELAY_KEY_PEPPER must be at least 64 hexadecimal digits. Make one with: openssl rand -hex 32."
             )
+        _ = self.sealer, self.providers
         address = urlsplit(self.public_url)
         if address.scheme not in ("http", "https") or not address.hostname or address.path not in ("", "/"):
             raise SettingsError("RELAY_PUBLIC_URL must be like https://relay.example.com, without a path.")
@@ -92,6 +117,23 @@ class AuthSettings(Settings, frozen=True, kw_only=True):
     def origin(self) -> str:
         """Where people reach the console, without a slash at its end."""
         return self.public_url.rstrip("/")
+
+    @property
+    def providers(self) -> tuple[Provider, ...]:
+        """Whose sign-in this site takes besides its own. Raises: SettingsError for one that cannot work."""
+        return providers_of(
+            self.oidc_providers,
+            google=(self.oidc_google_client_id, self.oidc_google_client_secret),
+            github=(self.oidc_github_client_id, self.oidc_github_client_secret),
+        )
+
+    @property
+    def sealer(self) -> Sealer | None:
+        """What seals the secrets of authenticators, None without a key. Raises: SettingsError for a key that is none."""
+        if not self.factor_key.reveal():
+            return None
+        key = key_of("RELAY_FACTOR_KEY", self.factor_key)
+        return Sealer({key_id(key): key}, key_id(key))
 
     @property
     def pepper(self) -> bytes:

@@ -108,5 +108,9 @@ class SiteHandlers:
 
     def _site(self, settings: site.SiteSettings) -> site.Site:
         return site.Site(
-            settings=settings, public_url=self._settings.origin, has_outbox=self._settings.has_outbox
+            settings=settings,
+            public_url=self._settings.origin,
+            has_mail=bool(self._settings.smtp_host),
+            has_outbox=self._settings.has_outbox,
+            providers=tuple(site.Provider(id=each.id, name=each.name) for each in self._settings.providers),
         )

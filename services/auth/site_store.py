@@ -65,12 +65,13 @@ async def end_action(connection: Connection, ask: EndAction) -> None:
     """Store how an action ended; what was stored first stays. Raises: NotFound."""
     try:
         await connection.execute(
-            """INSERT INTO auth.action_result (action_id, result, before, after) VALUES ($1, $2, $3, $4)
+            """INSERT INTO auth.action_result (action_id, result, before, after, object) VALUES ($1, $2, $3, $4, $5)
                ON CONFLICT (action_id) DO NOTHING""",
             ask.id,
             ask.result,
             ask.before,
             ask.after,
+            ask.object,
         )
     except asyncpg.ForeignKeyViolationError as error:
         raise NotFound("not_found", what="action") from error
@@ -79,12 +80,14 @@ async def end_action(connection: Connection, ask: EndAction) -> None:
 async def list_actions(connection: Connection, ask: ListActions) -> list[Action]:
     """Return actions, newest first, one more than the limit if there are more."""
     records = await connection.fetch(
-        """SELECT a.id, a.user_id::text, a.email, a.through, a.address, a.action, a.object,
+        """SELECT a.id, a.user_id::text, a.email, a.through, a.address, a.action,
+               coalesce(r.object, a.object) AS object,
                coalesce(r.before, 'null')::text AS before, coalesce(r.after, a.asked)::text AS after,
                coalesce(r.result, $5) AS result, extract(epoch FROM a.created_at)::float8 AS created_unix
            FROM auth.action AS a LEFT JOIN auth.action_result AS r ON r.action_id = a.id
            WHERE ($1::bigint IS NULL OR a.id < $1) AND ($2::text IS NULL OR a.action = $2)
-               AND ($3::text IS NULL OR position(lower($3) IN lower(a.object)) > 0 OR position(lower($3) IN lower(a.email)) > 0)
+               AND ($3::text IS NULL OR position(lower($3) IN lower(coalesce(r.object, a.object))) > 0
+                   OR position(lower($3) IN lower(a.email)) > 0)
            ORDER BY a.id DESC LIMIT $4 + 1""",
         ask.before_id,
         ask.action,

@@ -10,22 +10,11 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from services.auth.secrets import StoredSecret
-from shared.contracts.auth import Account, AccountStatus, CreateKey, CreateUser, Key, Principal, User
+from shared.contracts.auth import Account, AccountStatus, CreateUser, User
 from shared.db import Connection
 from shared.errors import InvalidRequest, NotFound
 
 T = TypeVar("T")
-
-
-class KnownKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key as `verify` needs it: what it may do, what proves it, and what stands against it at this moment."""
-
-    principal: Principal
-    secret: StoredSecret
-    is_revoked: bool
-    is_expired: bool
-    is_account_suspended: bool
 
 
 class VersionedAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,36 +22,6 @@ class VersionedAccount(msgspec.Struct, frozen=True, kw_only=True):
 
     account: Account
     version: int
-
-
-async def find_key(connection: Connection, key_id: str) -> KnownKey | None:
-    """Return the key with its account's status, or None."""
-    record = await connection.fetchrow(
-        """SELECT k.account_id::text, k.version, k.secret_hmac, k.pepper_version, k.allowed_models, k.allowed_addresses,
-                extract(epoch FROM k.expires_at)::float8 AS expires_unix,
-                k.revoked_at IS NOT NULL AS is_revoked,
-                coalesce(k.expires_at <= now(), false) AS is_expired,
-                a.status <> 'active' AS is_account_suspended
-           FROM auth.api_key AS k JOIN auth.account AS a ON a.id = k.account_id
-           WHERE k.id = $1""",
-        key_id,
-    )
-    if record is None:
-        return None
-    return KnownKey(
-        principal=Principal(
-            account_id=record["account_id"],
-            key_id=key_id,
-            version=record["version"],
-            expires_unix=record["expires_unix"],
-            allowed_models=tuple(record["allowed_models"]),
-            allowed_addresses=tuple(record["allowed_addresses"]),
-        ),
-        secret=StoredSecret(hmac=record["secret_hmac"], pepper_version=record["pepper_version"]),
-        is_revoked=record["is_revoked"],
-        is_expired=record["is_expired"],
-        is_account_suspended=record["is_account_suspended"],
-    )
 
 
 async def insert_account(connection: Connection, account_id: UUID, name: str) -> VersionedAccount:
@@ -144,72 +103,19 @@ async def list_users(connection: Connection, account_id: UUID | None, limit: int
     return tuple(_read(record, User) for record in records)
 
 
-async def insert_key(
-    connection: Connection, key_id: str, account_id: UUID, ask: CreateKey, secret: StoredSecret
-) -> Key:
-    """Store a new key. Raises: NotFound when the account is unknown."""
-    try:
-        record = await connection.fetchrow(
-            """INSERT INTO auth.api_key (
-                    id, account_id, name, secret_hmac, pepper_version, allowed_models, allowed_addresses, expires_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8))
-               RETURNING id, account_id::text, name, version, allowed_models, allowed_addresses,
-                    extract(epoch FROM created_at)::float8 AS created_unix,
-                    extract(epoch FROM expires_at)::float8 AS expires_unix""",
-            key_id,
-            account_id,
-            ask.name,
-            secret.hmac,
-            secret.pepper_version,
-            ask.allowed_models,
-            ask.allowed_addresses,
-            ask.lifetime_seconds,
-        )
-    except asyncpg.ForeignKeyViolationError as error:
-        raise NotFound("not_found", what="account") from error
-    return _read(record, Key)
-
-
-async def lock_key(connection: Connection, key_id: str) -> Key:
-    """Return a key and keep other changes of it away until the transaction ends. Raises: NotFound."""
-    record = await connection.fetchrow(
-        """SELECT id, account_id::text, name, version, allowed_models, allowed_addresses,
-                extract(epoch FROM created_at)::float8 AS created_unix,
-                extract(epoch FROM expires_at)::float8 AS expires_unix,
-                extract(epoch FROM revoked_at)::float8 AS revoked_unix
-           FROM auth.api_key WHERE id = $1 FOR NO KEY UPDATE""",
-        key_id,
+async def names(
+    connection: Connection, account_ids: list[UUID], key_ids: list[str], owner: UUID | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the names of accounts and of keys by id; with an owner, of its keys only."""
+    of_accounts = await connection.fetch(
+        "SELECT id::text, name FROM auth.account WHERE id = ANY ($1::uuid[])", account_ids
     )
-    if record is None:
-        raise NotFound("not_found", what="key")
-    return _read(record, Key)
-
-
-async def revoke_key(connection: Connection, key_id: str) -> Key:
-    """Store the end of a locked key."""
-    record = await connection.fetchrow(
-        """UPDATE auth.api_key SET revoked_at = now(), version = nextval('auth.version') WHERE id = $1
-           RETURNING id, account_id::text, name, version, allowed_models, allowed_addresses,
-                extract(epoch FROM created_at)::float8 AS created_unix,
-                extract(epoch FROM expires_at)::float8 AS expires_unix,
-                extract(epoch FROM revoked_at)::float8 AS revoked_unix""",
-        key_id,
+    of_keys = await connection.fetch(
+        "SELECT id, name FROM auth.api_key WHERE id = ANY ($1::text[]) AND ($2::uuid IS NULL OR account_id = $2)",
+        key_ids,
+        owner,
     )
-    return _read(record, Key)
-
-
-async def list_keys(connection: Connection, account_id: UUID | None, limit: int) -> tuple[Key, ...]:
-    """Return keys, oldest first; those of one account if it is given."""
-    records = await connection.fetch(
-        """SELECT id, account_id::text, name, version, allowed_models, allowed_addresses,
-                extract(epoch FROM created_at)::float8 AS created_unix,
-                extract(epoch FROM expires_at)::float8 AS expires_unix,
-                extract(epoch FROM revoked_at)::float8 AS revoked_unix
-           FROM auth.api_key WHERE $1::uuid IS NULL OR account_id = $1 ORDER BY created_at, id LIMIT $2""",
-        account_id,
-        limit,
-    )
-    return tuple(_read(record, Key) for record in records)
+    return dict(of_accounts), dict(of_keys)
 
 
 def _versioned(record: asyncpg.Record) -> VersionedAccount:

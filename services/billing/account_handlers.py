@@ -5,7 +5,7 @@ import datetime
 import asyncpg
 
 from services.billing import account_store, codes
-from services.billing.fields import LIFETIME_SECONDS_MAX, check_text, identify
+from services.billing.fields import LIFETIME_SECONDS_MAX, check_text, identify, is_text
 from services.billing.pricing import MULTIPLIER_PPM_MAX
 from services.billing.settings import BillingSettings
 from services.billing.store import balance
@@ -21,6 +21,8 @@ NAME_CHARACTERS_MAX = 100
 MODELS_MAX = 1000
 CODES_MAX = 5000  # their texts fit into one message
 SPENDING_DAYS_MAX = 400
+KEYS_MAX = 200  # of one page
+ACCOUNTS_MAX = 500  # that are asked for at once
 
 
 class AccountHandlers:
@@ -36,8 +38,11 @@ class AccountHandlers:
         serve = self._bus.serve
         await serve(accounts.SET_LIMITS, self.set_limits)
         await serve(accounts.GET_LIMITS, self.get_limits)
+        await serve(accounts.GET_KEYS, self.get_keys)
         await serve(accounts.PUT_GROUP, self.put_group)
         await serve(accounts.LIST_GROUPS, self.list_groups)
+        await serve(accounts.LIST_MEMBERS, self.list_members)
+        await serve(accounts.GET_SHEETS, self.get_sheets)
         await serve(accounts.DELETE_GROUP, self.delete_group)
         await serve(accounts.SET_GROUP, self.set_group)
         await serve(accounts.MAKE_CODES, self.make_codes)
@@ -62,6 +67,16 @@ class AccountHandlers:
         identify("account_id", request.account_id)
         return await self._limits(request.account_id, request.key_id)
 
+    async def get_keys(self, request: accounts.GetKeys) -> accounts.KeysInForce:
+        """Tell what keys cost and count."""
+        identify("account_id", request.account_id)
+        if len(request.key_ids) > KEYS_MAX:
+            raise _invalid("key_ids", f"at most {KEYS_MAX} keys are told of at once")
+        async with transaction(self._pool) as connection:
+            return accounts.KeysInForce(
+                items=await account_store.keys_in_force(connection, request.account_id, request.key_ids)
+            )
+
     async def put_group(self, request: accounts.Group) -> accounts.Group:
         """Make a group, or replace what it says."""
         check_text("name", request.name, most=NAME_CHARACTERS_MAX)
@@ -81,8 +96,31 @@ class AccountHandlers:
         async with transaction(self._pool) as connection:
             return accounts.Groups(items=await account_store.groups(connection))
 
+    async def list_members(self, request: accounts.ListMembers) -> accounts.AccountIds:
+        """List the accounts of a group; there is none in a group that does not exist."""
+        if not is_text(request.group_name, most=NAME_CHARACTERS_MAX):
+            return accounts.AccountIds(account_ids=())
+        if request.before_id is not None:
+            identify("before_id", request.before_id)
+        if not 1 <= request.limit <= ACCOUNTS_MAX:
+            raise _invalid("limit", f"a list has 1 to {ACCOUNTS_MAX} items")
+        async with transaction(self._pool) as connection:
+            return accounts.AccountIds(account_ids=await account_store.members(connection, request))
+
+    async def get_sheets(self, request: accounts.AccountIds) -> accounts.AccountSheets:
+        """Tell what there is of several accounts at a glance."""
+        if len(request.account_ids) > ACCOUNTS_MAX:
+            raise _invalid("account_ids", f"at most {ACCOUNTS_MAX} accounts are asked for at once")
+        for account_id in request.account_ids:
+            identify("account_ids", account_id)
+        async with transaction(self._pool) as connection:
+            items = await account_store.sheets(connection, request.account_ids)
+        return accounts.AccountSheets(items=items)
+
     async def delete_group(self, request: accounts.GroupName) -> Empty:
         """Remove a group that no account is in."""
+        if not is_text(request.name, most=NAME_CHARACTERS_MAX):
+            raise NotFound("not_found", what="group")
         async with transaction(self._pool) as connection:
             result = await account_store.delete_group(connection, request.name)
         if result == "in_use":
@@ -94,6 +132,8 @@ class AccountHandlers:
     async def set_group(self, request: accounts.SetGroup) -> accounts.LimitsInForce:
         """Put an account into a group, or out of the one it is in."""
         identify("account_id", request.account_id)
+        if request.group_name is not None and not is_text(request.group_name, most=NAME_CHARACTERS_MAX):
+            raise NotFound("not_found", what="group")
         async with transaction(self._pool) as connection:
             result = await account_store.set_group(connection, request)
         if result != "ok":
@@ -113,9 +153,12 @@ class AccountHandlers:
         made = tuple(codes.mint() for _ in range(request.count))
         hashes = [codes.kept(pepper, entered.sha256_of(code)) for code in made]
         async with transaction(self._pool) as connection:
-            if not await account_store.make_codes(connection, request, hashes):
-                raise InvalidRequest("already_exists", param="batch", what="batch", name=request.batch)
-        return accounts.MadeCodes(batch=request.batch, codes=made)
+            batch = await account_store.make_codes(connection, request, hashes)
+        if batch is None:
+            raise InvalidRequest("already_exists", param="batch", what="batch", name=request.batch)
+        return accounts.MadeCodes(
+            batch=batch.name, codes=made, created_unix=batch.created_unix, expires_unix=batch.expires_unix
+        )
 
     async def claim_code(self, request: accounts.ClaimCode) -> accounts.Claimed:
         """Credit a code, once."""
@@ -142,6 +185,8 @@ class AccountHandlers:
 
     async def revoke_codes(self, request: accounts.BatchName) -> accounts.CodeBatch:
         """End what nobody has claimed of a batch."""
+        if not is_text(request.name, most=NAME_CHARACTERS_MAX):
+            raise NotFound("not_found", what="batch")
         async with transaction(self._pool) as connection:
             batch = await account_store.revoke_codes(connection, request.name)
         if batch is None:
@@ -151,8 +196,10 @@ class AccountHandlers:
     async def get_receipt(self, request: accounts.GetReceipt) -> accounts.Receipt:
         """Tell what happened with the money of a request."""
         identify("request_id", request.request_id)
+        if request.account_id is not None:
+            identify("account_id", request.account_id)
         async with transaction(self._pool) as connection:
-            receipt = await account_store.receipt(connection, request.request_id, request.key_id)
+            receipt = await account_store.receipt(connection, request)
         if receipt is None:
             raise NotFound("not_found", what="request")
         return receipt

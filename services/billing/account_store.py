@@ -10,6 +10,23 @@ from shared.contracts.billing import UpstreamAttempt, Usage
 from shared.db import Connection
 
 _UNITS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+_LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"  # above every id
+_SHEETS = """WITH asked AS (SELECT unnest($1::uuid[]) AS id),
+    live AS (
+        SELECT h.account_id, count(*) AS running FROM billing.hold AS h
+        WHERE h.state = 'HELD' AND h.account_id = ANY($1::uuid[]) GROUP BY h.account_id),
+    given AS (
+        SELECT t.credit_account AS id, sum(t.amount_nano_usd) AS amount FROM billing.transfer AS t
+        WHERE t.kind = 'credit' AND t.credit_account = ANY($1::uuid[]) GROUP BY t.credit_account),
+    taken AS (
+        SELECT t.debit_account AS id, sum(t.amount_nano_usd) AS amount FROM billing.transfer AS t
+        WHERE t.kind = 'adjustment' AND t.debit_account = ANY($1::uuid[]) GROUP BY t.debit_account)
+    SELECT a.id::text AS account_id, a.posted_nano_usd, a.held_nano_usd, a.group_name,
+        (coalesce(given.amount, 0) - coalesce(taken.amount, 0) - a.posted_nano_usd)::bigint AS spent_nano_usd,
+        coalesce(live.running, 0) AS running
+    FROM asked JOIN billing.account AS a ON a.id = asked.id
+        LEFT JOIN live ON live.account_id = a.id LEFT JOIN given ON given.id = a.id LEFT JOIN taken ON taken.id = a.id
+    ORDER BY a.id"""
 _BATCHES = """SELECT b.name, b.amount_nano_usd, count(c.hash) AS codes, count(c.claimed_by) AS claimed,
         extract(epoch FROM b.created_at)::float8 AS created_unix, extract(epoch FROM b.expires_at)::float8 AS expires_unix,
         extract(epoch FROM b.revoked_at)::float8 AS revoked_unix
@@ -47,6 +64,31 @@ async def has_key(connection: Connection, account_id: str, key_id: str) -> bool:
     )
 
 
+async def keys_in_force(
+    connection: Connection, account_id: str, key_ids: tuple[str, ...]
+) -> tuple[accounts.KeyInForce, ...]:
+    """Return limits and charges of those keys that the account has. What a metered key was charged its meter knows (I30)."""
+    records = await connection.fetch(
+        """SELECT k.id, billing.limits_of(k.account_id, k.id)::text AS in_force,
+                coalesce(m.total_nano_usd, (
+                    SELECT sum(u.charged_nano_usd) FROM billing.usage AS u
+                    WHERE u.account_id = k.account_id AND u.key_id = k.id
+                ), 0)::bigint AS spent_nano_usd
+           FROM billing.api_key AS k LEFT JOIN billing.meter AS m ON m.id = k.id AND k.is_metered
+           WHERE k.account_id = $1::uuid AND k.id = ANY ($2)""",
+        account_id,
+        list(key_ids),
+    )
+    return tuple(
+        accounts.KeyInForce(
+            key_id=record["id"],
+            in_force=msgspec.json.decode(record["in_force"], type=accounts.LimitsInForce),
+            spent_nano_usd=record["spent_nano_usd"],
+        )
+        for record in records
+    )
+
+
 async def put_group(connection: Connection, group: accounts.Group) -> None:
     """Store a group in place of the one of this name."""
     await connection.fetchval(
@@ -75,6 +117,23 @@ async def groups(connection: Connection) -> tuple[accounts.Group, ...]:
     )
 
 
+async def members(connection: Connection, request: accounts.ListMembers) -> tuple[str, ...]:
+    """Return the ids of accounts in a group, newest first."""
+    records = await connection.fetch(
+        """SELECT id::text FROM billing.account WHERE group_name = $1 AND id < $2::uuid ORDER BY account.id DESC LIMIT $3""",
+        request.group_name,
+        request.before_id or _LAST_ID,
+        request.limit,
+    )
+    return tuple(record["id"] for record in records)
+
+
+async def sheets(connection: Connection, account_ids: tuple[str, ...]) -> tuple[accounts.AccountSheet, ...]:
+    """Return what there is of these accounts at a glance, by id, all read at one moment."""
+    records = await connection.fetch(_SHEETS, sorted(set(account_ids)))
+    return tuple(msgspec.convert(dict(record), accounts.AccountSheet) for record in records)
+
+
 async def delete_group(connection: Connection, name: str) -> str:
     """Remove a group; return `ok`, `unknown` or `in_use`."""
     return str(await connection.fetchval("SELECT billing.delete_group($1)", name))
@@ -89,8 +148,10 @@ async def set_group(connection: Connection, request: accounts.SetGroup) -> str:
     )
 
 
-async def make_codes(connection: Connection, request: accounts.MakeCodes, hashes: list[bytes]) -> bool:
-    """Store a new batch with the hashes of its codes; False when the name is taken."""
+async def make_codes(
+    connection: Connection, request: accounts.MakeCodes, hashes: list[bytes]
+) -> accounts.CodeBatch | None:
+    """Store a new batch with the hashes of its codes and return it, None when the name is taken."""
     result = await connection.fetchval(
         "SELECT billing.make_codes($1, $2, $3, $4)",
         request.batch,
@@ -98,7 +159,7 @@ async def make_codes(connection: Connection, request: accounts.MakeCodes, hashes
         request.lifetime_seconds,
         hashes,
     )
-    return bool(result == "ok")
+    return await batch(connection, request.batch) if result == "ok" else None
 
 
 async def claim_code(connection: Connection, account_id: str, code_hash: bytes) -> tuple[str, int]:
@@ -115,25 +176,32 @@ async def batches(connection: Connection) -> tuple[accounts.CodeBatch, ...]:
     return tuple(msgspec.convert(dict(record), accounts.CodeBatch) for record in records)
 
 
+async def batch(connection: Connection, name: str) -> accounts.CodeBatch | None:
+    """Return the batch of this name, if there is one."""
+    record = await connection.fetchrow(_BATCHES + " WHERE b.name = $1 GROUP BY b.name", name)
+    return None if record is None else msgspec.convert(dict(record), accounts.CodeBatch)
+
+
 async def revoke_codes(connection: Connection, name: str) -> accounts.CodeBatch | None:
     """End the unclaimed codes of a batch and return it, None when there is none of this name."""
     if not await connection.fetchval("SELECT billing.revoke_codes($1)", name):
         return None
-    record = await connection.fetchrow(_BATCHES + " WHERE b.name = $1 GROUP BY b.name", name)
-    return msgspec.convert(dict(record), accounts.CodeBatch)
+    return await batch(connection, name)
 
 
-async def receipt(connection: Connection, request_id: str, key_id: str | None) -> accounts.Receipt | None:
-    """Return the receipt of a request, None when there is no such request, or none of this key."""
+async def receipt(connection: Connection, request: accounts.GetReceipt) -> accounts.Receipt | None:
+    """Return the receipt of a request, None when there is none, or none of this key or account."""
     record = await connection.fetchrow(
         """SELECT id::text AS request_id, account_id::text, key_id, model, state::text, outcome, price_id,
                 extract(epoch FROM created_at)::float8 AS created_unix, extract(epoch FROM closed_at)::float8 AS closed_unix,
                 multiplier_ppm, input_tokens_bound, output_tokens_bound,
                 coalesce(first_nano_usd, amount_nano_usd) AS first_nano_usd, amount_nano_usd, extensions, settled_nano_usd,
-                coalesce(attempts, '[]')::text AS attempts
-           FROM billing.hold WHERE id = $1::uuid AND price_id IS NOT NULL AND ($2::text IS NULL OR key_id = $2)""",
-        request_id,
-        key_id,
+                coalesce(attempts, '[]')::text AS attempts, is_stream, error, first_output_ms, took_ms
+           FROM billing.hold WHERE id = $1::uuid AND price_id IS NOT NULL AND ($2::text IS NULL OR key_id = $2)
+               AND ($3::uuid IS NULL OR account_id = $3::uuid)""",
+        request.request_id,
+        request.key_id,
+        request.account_id,
     )
     if record is None:
         return None
@@ -148,7 +216,7 @@ async def receipt(connection: Connection, request_id: str, key_id: str | None) -
                 extract(epoch FROM created_at)::float8 AS created_unix,
                 input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens
            FROM billing.usage WHERE request_id = $1::uuid ORDER BY is_late""",
-        request_id,
+        request.request_id,
     )
     fields["attempts"] = msgspec.json.decode(fields["attempts"], type=tuple[UpstreamAttempt, ...])
     fields["price"] = price_of(dict(price))

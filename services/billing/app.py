@@ -12,6 +12,7 @@ from services.billing.handlers import Handlers
 from services.billing.lane import Lane
 from services.billing.outbox import Publisher
 from services.billing.reaper import Reaper
+from services.billing.record_handlers import RecordHandlers
 from services.billing.settings import BillingSettings
 from services.billing.spill import Spill
 from services.billing.standing import Watch
@@ -19,6 +20,8 @@ from shared.bus import Bus
 from shared.db import Connection, connect, open_pool
 from shared.metrics import Metrics
 from shared.service import Life, build
+
+PAST_CONNECTIONS = 2  # looks at the past at the same time; others wait, and money never waits for them
 
 
 def create_app(settings: BillingSettings, bus: Bus) -> Starlette:
@@ -57,8 +60,12 @@ def create_app(settings: BillingSettings, bus: Bus) -> Starlette:
             handlers = Handlers(bus, pool, lanes, settings, committed=publisher.wake)
             await handlers.serve()
             await AccountHandlers(bus, pool, settings).serve()
+            past = await stack.enter_async_context(
+                open_pool(url, schema="billing", application="relay-billing-past", size=PAST_CONNECTIONS)
+            )
+            await RecordHandlers(bus, past).serve()
             spill = Spill(bus, handlers, metrics, replicas=settings.nats_replicas)
-            auditor = Auditor(settings, leads=lambda: publisher.is_leading, metrics=metrics)
+            auditor = Auditor(settings, pool, leads=lambda: publisher.is_leading, metrics=metrics)
             for work in (spill.run(), Watch(pool, spill, metrics).run(), auditor.run()):
                 life.run_beside(stack, work)
             await bus.control.flush()  # ready means heard

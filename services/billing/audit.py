@@ -209,7 +209,8 @@ INVARIANTS = (
             FROM billing.outbox AS o
             LEFT JOIN billing.usage AS u ON u.request_id = o.request_id AND u.is_late = o.is_late
             LEFT JOIN billing.transfer AS t ON t.id = o.transfer_id
-            WHERE num_nonnulls(u.request_id, t.id) <> 1
+            LEFT JOIN billing.hold AS h ON o.subject = '' AND h.id = o.request_id AND h.state = 'VOIDED'
+            WHERE num_nonnulls(u.request_id, t.id, h.id) <> 1
             UNION ALL
             SELECT format('outbox %s: %s again', max(id), subject) FROM billing.outbox
             GROUP BY subject, request_id, is_late, transfer_id HAVING count(*) > 1""",
@@ -242,6 +243,37 @@ INVARIANTS = (
             FROM billing.meter AS m LEFT JOIN charged AS c ON c.id = m.id
             WHERE m.total_nano_usd <> coalesce(c.amount, 0) OR m.day_nano_usd > m.month_nano_usd
                 OR m.month_nano_usd > m.total_nano_usd""",
+    ),
+    Invariant(
+        number="I31",
+        sentence="What is counted by the hour is what the rows say, but for those that still wait in the outbox.",
+        query="""
+            WITH waiting AS (SELECT request_id, is_late FROM billing.outbox WHERE request_id IS NOT NULL),
+            done AS (
+                SELECT scope, account_id, began, key_id, model, channel, error, sum(requests) AS requests, sum(failed) AS failed,
+                    sum(faults) AS faults, sum(input_tokens) AS input_tokens, sum(cached_tokens) AS cached_tokens,
+                    sum(output_tokens) AS output_tokens, sum(cost_nano_usd) AS cost_nano_usd,
+                    sum(charged_nano_usd) AS charged_nano_usd, sum(writeoff_nano_usd) AS writeoff_nano_usd
+                FROM billing.tally LEFT JOIN waiting AS w USING (request_id, is_late) WHERE w.request_id IS NULL
+                GROUP BY scope, account_id, began, key_id, model, channel, error
+            ), timed AS (
+                SELECT scope, account_id, began, key_id, model, measure, bucket, count(*) AS calls
+                FROM billing.timed LEFT JOIN waiting AS w USING (request_id, is_late) WHERE w.request_id IS NULL
+                GROUP BY scope, account_id, began, key_id, model, measure, bucket
+            )
+            SELECT format('%s %s from %s, %s: %s requests for %s, charged %s for %s', scope, account_id, began, model,
+                c.requests, d.requests, c.charged_nano_usd, d.charged_nano_usd)
+            FROM billing.traffic AS c
+            FULL JOIN done AS d USING (scope, account_id, began, key_id, model, channel, error)
+            WHERE (c.requests, c.failed, c.faults, c.input_tokens, c.cached_tokens, c.output_tokens, c.cost_nano_usd,
+                    c.charged_nano_usd, c.writeoff_nano_usd)
+                IS DISTINCT FROM (d.requests, d.failed, d.faults, d.input_tokens, d.cached_tokens, d.output_tokens,
+                    d.cost_nano_usd, d.charged_nano_usd, d.writeoff_nano_usd)
+            UNION ALL
+            SELECT format('%s %s from %s, %s: %s %s in bucket %s for %s', scope, account_id, began, model, c.calls, measure,
+                bucket, d.calls)
+            FROM billing.timing AS c FULL JOIN timed AS d USING (scope, account_id, began, key_id, model, measure, bucket)
+            WHERE c.calls IS DISTINCT FROM d.calls""",
     ),
     Invariant(
         number="I28",

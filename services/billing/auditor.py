@@ -1,7 +1,8 @@
 """The audit as a job: every so often the invariants of the ledger are checked, and the result is a metric.
 
-One replica does it: the one that leads the outbox, and only that one shows a result. A replica that has lost the lead shows none,
-so that no old finding outlives its repair. The audit runs in a process of its own, at a low priority and for a bounded time: it
+One replica does it: the one that leads the outbox, and only that one shows a result as a metric. A replica that has lost the lead
+shows none, so that no old finding outlives its repair. What the last audit found is kept in the database as well, with its time,
+for people, who ask any replica. The audit runs in a process of its own, at a low priority and for a bounded time: it
 reads whole tables, and computes every cost again in Python, neither of which may delay the money of requests.
 """
 
@@ -12,11 +13,15 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+import asyncpg
 import msgspec
 
+from services.billing import traffic_store
 from services.billing.audit import SENTENCES
 from services.billing.audit_job import Order, Result
 from services.billing.settings import BillingSettings
+from shared.db import Pool, transaction
+from shared.errors import Unavailable
 from shared.metrics import Metrics
 
 FIRST_SECONDS = 300.0  # after the start at most: a process that is restarted often would audit each time
@@ -30,7 +35,10 @@ log = logging.getLogger(__name__)
 class Auditor:
     """Audits while `run` runs and `leads()`."""
 
-    def __init__(self, settings: BillingSettings, *, leads: Callable[[], bool], metrics: Metrics) -> None:
+    def __init__(
+        self, settings: BillingSettings, pool: Pool, *, leads: Callable[[], bool], metrics: Metrics
+    ) -> None:
+        self._pool = pool
         url = settings.audit_database_url.reveal() or settings.database_url.reveal()
         self._order = Order(database_url=url, seconds_max=settings.audit_seconds_max)
         self._pause_seconds = settings.audit_seconds
@@ -99,6 +107,7 @@ class Auditor:
         self._succeeded_at = time.time()
         self._violations = result.violations
         broken = {number: rows for number, rows in result.violations.items() if rows}
+        await self._keep(len(result.violations), len(broken))
         self._runs["broken" if broken else "sound"] += 1
         for number, rows in broken.items():
             log.error(
@@ -106,6 +115,19 @@ class Auditor:
                 SENTENCES.get(number, ""),
                 extra={"invariant": number, "rows": rows},
             )
+
+    async def _keep(self, invariants: int, findings: int) -> None:
+        assert self._took_seconds is not None
+        try:
+            async with transaction(self._pool) as connection:
+                await traffic_store.note_audit(
+                    connection,
+                    took_ms=round(self._took_seconds * 1000),
+                    invariants=invariants,
+                    findings=findings,
+                )
+        except (Unavailable, asyncpg.PostgresError) as error:
+            log.warning("the result of the audit could not be kept: %s", type(error).__name__)
 
 
 async def _result_of(order: Order) -> Result:

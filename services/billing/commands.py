@@ -14,6 +14,8 @@ from shared.errors import Conflict, InvalidRequest
 TOKENS_MAX = 2_000_000_000
 DEADLINE_SECONDS_MAX = 86_400
 ATTEMPT_MAX = 65_535  # what a frame can name
+CODE_CHARACTERS_MAX = 100
+MILLISECONDS_MAX = 7 * 86_400_000
 
 
 class Command(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -56,6 +58,9 @@ class Command(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     is_partial: bool | None = None
     attempts: tuple[billing.UpstreamAttempt, ...] | None = None
     source: str | None = None
+    error: str | None = None
+    first_output_ms: int | None = None
+    took_ms: int | None = None
 
 
 def reserve(request: billing.Reserve, slice_tokens: int) -> Command:
@@ -187,6 +192,9 @@ def settle(request: billing.Settle) -> Command:
         witness=request.witness,
         attempts=request.attempts or None,
         source=_source(request, charge),
+        error=_code(request.error),
+        first_output_ms=_milliseconds(request.first_output_ms),
+        took_ms=_milliseconds(request.took_ms),
     )
 
 
@@ -200,6 +208,10 @@ def void(request: billing.Void) -> Command:
         attempt=request.attempt,
         reason=request.reason,
         attempts=request.attempts or None,
+        channel=request.channel or None,
+        error=_code(request.error),
+        first_output_ms=_milliseconds(request.first_output_ms),
+        took_ms=_milliseconds(request.took_ms),
     )
 
 
@@ -234,6 +246,17 @@ def _source(request: billing.Settle, charge: Charge) -> str:
     if request.usage is None:
         return request.counted_by
     return "upstream_clamped" if charge.is_estimated else "upstream"
+
+
+def _code(error: str | None) -> str | None:
+    """Return the code as it is kept. Nothing is refused for it: it says nothing of money."""
+    return (
+        None if error is None else "".join(each for each in error if each.isprintable())[:CODE_CHARACTERS_MAX]
+    )
+
+
+def _milliseconds(value: int | None) -> int | None:
+    return None if value is None else max(0, min(value, MILLISECONDS_MAX))
 
 
 def _check(name: str, value: float, least: int, most: int) -> None:

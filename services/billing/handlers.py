@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from services.billing import commands, store
-from services.billing.fields import check_moment, check_text, identify
+from services.billing.fields import MODEL_CHARACTERS_MAX, check_moment, check_price, check_text, identify
 from services.billing.lane import Lane
 from services.billing.settings import BillingSettings
 from shared.bus import Bus
@@ -11,10 +11,9 @@ from shared.contracts import billing
 from shared.contracts.call import Empty
 from shared.db import Pool, transaction
 from shared.errors import Conflict, InsufficientFunds, InvalidRequest, NotFound
-from shared.money import LARGEST_NANO_USD, LARGEST_PICO_PRICE, usd_from_nano
+from shared.money import LARGEST_NANO_USD, usd_from_nano
 
 SETTLE_SECONDS = 30.0
-MODEL_CHARACTERS_MAX = 200
 
 
 class Handlers:
@@ -154,19 +153,7 @@ class Handlers:
 
     async def set_price(self, request: billing.SetPrice) -> billing.Price:
         """Make a new price version, and tell every edge."""
-        check_text("model", request.model, most=MODEL_CHARACTERS_MAX)
-        for name in ("input_pico_usd", "output_pico_usd", "cache_read_pico_usd", "cache_write_pico_usd"):
-            if not 0 <= getattr(request, name) <= LARGEST_PICO_PRICE:
-                raise InvalidRequest("invalid_value", param=name, problem=f"{name} is out of range")
-        if not 1 <= request.max_output_tokens <= 10_000_000:
-            raise InvalidRequest(
-                "invalid_value", param="max_output_tokens", problem="it must be from 1 to 10000000"
-            )
-        check_moment("effective_unix", request.effective_unix)
-        if request.context_tokens is not None and not 1 <= request.context_tokens <= 100_000_000:
-            raise InvalidRequest(
-                "invalid_value", param="context_tokens", problem="it must be from 1 to 100000000"
-            )
+        check_price(request)
         async with transaction(self._pool) as connection:
             price = await store.set_price(connection, request)
         await self._bus.publish(billing.PRICE_CHANGED, billing.PriceChanged(model=price.model))

@@ -1,6 +1,7 @@
 """The outbox: events that a commit has promised, published from the table by one replica at a time.
 
-A row is deleted after it was published and flushed, so every event is told at least once. The events of one account are told in
+A row is deleted after it was published and flushed, so every event is told at least once, and is counted in the transaction that
+deletes it (`0013_traffic.sql`), so it is counted once. The events of one account are told in
 the order of their ids, and so is whatever is committed when a batch is read; a transaction that commits late may bring a lower
 id after a higher one. Consumers know a repeat by `outbox_id`. The replica that leads holds an advisory lock on its own connection;
 when it dies another takes over.
@@ -90,7 +91,8 @@ class Publisher:
                 await store.outbox_published(connection, [event.id for event in events])
                 self.published_total += len(events)
                 self.takings.add(rows)
-            if len(events) < BATCH:
+            untold = await store.count_untold(connection, BATCH)
+            if max(len(events), untold) < BATCH:
                 await self._wait()
 
     async def _wait(self) -> None:

@@ -216,8 +216,13 @@ async def outbox(connection: Connection, limit: int) -> list[Event]:
 
 
 async def outbox_published(connection: Connection, ids: list[int]) -> None:
-    """Forget events that were published."""
+    """Forget events that were published, and count what happened."""
     await connection.fetchval("SELECT billing.outbox_published($1)", ids)
+
+
+async def count_untold(connection: Connection, limit: int) -> int:
+    """Count what nobody is told of; return how much it was."""
+    return int(await connection.fetchval("SELECT billing.count_untold($1)", limit))
 
 
 def _usage_record(fields: dict[str, object]) -> billing.UsageRecord:

@@ -12,6 +12,7 @@ from services.cli import (
     credit,
     database,
     health,
+    invitation,
     key,
     limit,
     price,
@@ -20,6 +21,7 @@ from services.cli import (
     receipt,
     reseal,
     secrets,
+    site,
     usage,
     user,
 )
@@ -27,7 +29,7 @@ from services.cli.doctor import command as doctor
 
 OPERATING = (
     user.user, account.account, key.key, limit.limit, limit.group, credit.credit, code.code, channel.channel, price.price,
-    price.model, usage.usage, receipt.receipt, receipt.request, database.audit,
+    price.model, usage.usage, receipt.receipt, receipt.request, site.site, invitation.invitation, database.audit,
 )  # fmt: skip
 RUNNING = (process.up, process.edge, process.auth, process.billing, process.dispatcher, process.simulate)
 DEPLOYING = (

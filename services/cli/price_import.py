@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from services.catalogue.catalogue import Catalogue, parse, price_of, shipped
-from services.catalogue.difference import Difference, difference
 from services.cli import parameters
 from services.cli.answer import Answer, moment, table
 from services.cli.price import MAX_OUTPUT_TOKENS
 from services.cli.session import over_the_bus
+from shared.catalogue.catalogue import Catalogue, parse, price_of, shipped
+from shared.catalogue.difference import MAX_CHANGE_PERCENT, Difference, difference
 from shared.contracts import billing, dispatcher
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 SHIPPED = "catalogue"
 FILE_BYTES_MAX = 16 * 1024 * 1024
-MAX_CHANGE_PERCENT = 50
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,8 +28,8 @@ async def reseal() -> Answer:
     from services.dispatcher import store
     from services.dispatcher.channels import CREDENTIAL
     from services.dispatcher.master_key import sealer
-    from services.dispatcher.sealing import CannotOpen
     from shared.db import connect
+    from shared.sealing import CannotOpen
 
     settings = load(DeploymentSettings)
     keys = sealer(settings.master_key, settings.master_key_previous)

@@ -57,13 +57,16 @@ def answering(work: Callable[P, Coroutine[Any, Any, Answer]]) -> Command:
 
 
 def over_the_bus(work: Callable[Concatenate["Bus", P], Coroutine[Any, Any, Answer]]) -> Command:
-    """Make `work` a command's function, as `answering` does; it is given the bus, connected as the operator."""
+    """Make `work` a command's function, as `answering` does; it is given the bus, connected as the operator.
+
+    What the command changes through it is in the log of operators' actions.
+    """
 
     @functools.wraps(work)
     async def connected(*positional: P.args, **options: P.kwargs) -> Answer:
-        from shared.bus import Bus
+        from services.cli.trail import RecordingBus
 
-        bus = Bus(_access(), party=OPERATOR)
+        bus = RecordingBus(_access(), party=OPERATOR)
         async with AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(bus)

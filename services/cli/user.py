@@ -10,7 +10,7 @@ from services.cli import parameters
 from services.cli.answer import Answer, moment, table
 from services.cli.secret_input import secret_option
 from services.cli.session import over_the_bus
-from shared.contracts import auth
+from shared.contracts import auth, people
 
 if TYPE_CHECKING:
     from shared.bus import Bus
@@ -56,6 +56,38 @@ async def create_user(
     if made is not None:
         text += f"\nThe password is shown only now: {made}"
     return Answer(document=CreatedUser(user=created, password=made), text=text)
+
+
+@user.command("password")
+@click.argument("email")
+@secret_option("password", is_required=False, is_new=True)
+@over_the_bus
+async def set_password(bus: "Bus", email: str, password: str | None) -> Answer:
+    """Give a user a new password, and end their sessions.
+
+    Without an option for the password, one is made and shown once. A second factor stays.
+    """
+    made = secrets.token_urlsafe(PASSWORD_BYTES) if password is None else None
+    changed = await bus.call(
+        people.SET_PASSWORD, people.SetPassword(email=email, password=password or made or "")
+    )
+    text = f"User {changed.email} has a new password."
+    if made is not None:
+        text += f"\nIt is shown only now: {made}"
+    return Answer(document=CreatedUser(user=changed, password=made), text=text)
+
+
+@user.command("confirm")
+@click.argument("email")
+@over_the_bus
+async def confirm_user(bus: "Bus", email: str) -> Answer:
+    """Take an e-mail address for confirmed.
+
+    For somebody whom the message does not reach. A sign-up that waits for it is finished: the account is there then.
+    """
+    confirmed = await bus.call(people.CONFIRM_PERSON, people.ConfirmPerson(email=email))
+    text = f"The address of {confirmed.email} is confirmed; the account is {confirmed.account_id}."
+    return Answer(document=confirmed, text=text)
 
 
 @user.command("list")

@@ -12,11 +12,11 @@ from typing import Literal
 
 import msgspec
 
-from services.catalogue.catalogue import Catalogue, price_of, shipped
 from services.devstack.process import write_private
 from services.devstack.settings import StackSettings
 from shared.bus import Bus
-from shared.contracts import auth, billing, dispatcher
+from shared.catalogue.catalogue import Catalogue, price_of, shipped
+from shared.contracts import auth, billing, dispatcher, site
 from shared.contracts.call import OPERATOR, Empty
 from shared.errors import InvalidRequest
 from shared.money import NANO_PER_USD, pico_from_usd_per_million
@@ -130,6 +130,7 @@ async def _make(bus: Bus, settings: StackSettings, base_url: str, simulator_url:
         reason="demo balance",
     )
     await bus.call(billing.CREDIT, credit)
+    await _open_sign_up(bus)
     key = await bus.call(auth.CREATE_KEY, auth.CreateKey(account_id=user.account_id, name="demo"))
     return Demo(
         base_url=base_url,
@@ -157,6 +158,14 @@ async def _make_user(bus: Bus, email: str, password: str, role: auth.Role) -> au
             if error.code != "already_exists":
                 raise
     raise InvalidRequest("already_exists", what="user", name=email)
+
+
+async def _open_sign_up(bus: Bus) -> None:
+    """Let anybody who reaches this stack sign up, as a newcomer would; a site elsewhere begins closed."""
+    known = (await bus.call(site.GET_SITE, Empty())).settings
+    if known.sign_up != "open":
+        changed = msgspec.structs.replace(known, sign_up="open")
+        await bus.call(site.PUT_SITE, site.PutSite(settings=changed))
 
 
 async def _make_channel(bus: Bus, url: str, credential: str, names: tuple[str, ...]) -> None:

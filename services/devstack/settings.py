@@ -35,6 +35,10 @@ class StackSettings(Settings, frozen=True, kw_only=True):
         str, Meta(description="Where people reach the console; http://localhost and the port by default")
     ] = ""
     data_dir: Annotated[str, Meta(description="Directory of the local stack's data")] = ".relay"
+    outbox_page: Annotated[
+        bool,
+        Meta(description="Whether messages to people can be read at /api/outbox when no mail server is set"),
+    ] = True
     upstream_base_url: Annotated[
         str, Meta(description="Provider of the demo channel, with its /v1; OpenAI when only a key is given")
     ] = ""

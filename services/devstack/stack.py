@@ -254,6 +254,7 @@ def _child(
         variables["RELAY_PUBLIC_URL"] = settings.public_url or f"http://localhost:{settings.port}"
     if service == "auth":
         variables["RELAY_KEY_PEPPER"] = secrets.key_pepper
+        variables["RELAY_OUTBOX_PAGE"] = str(settings.outbox_page)
     if service == "billing":
         variables["RELAY_CODE_PEPPER"] = secrets.code_pepper
     if service == "dispatcher":

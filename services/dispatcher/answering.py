@@ -51,7 +51,10 @@ class Answering:
         call = _decode_call(attempt.head)
         evidence = Evidence()
         funding = Funding(self._bus, call, request_id=_request_id(attempt), attempt=attempt.number)
+        now = asyncio.get_running_loop().time
+        began_at = now()
         error = await self._run(attempt, call, evidence, funding)
+        evidence.close(error, began_at=began_at, ended_at=now())
         await funding.close()
         await _estimate_missing_usage(attempt, call, evidence)
         claim = evidence.claim(call, request_id=_request_id(attempt), attempt=attempt.number)
@@ -176,7 +179,7 @@ def _as_delivered(claim: billing.Settle, reason: str | None) -> billing.Settle:
     """Return the claim for an answer that the edge has, or has not for `reason`: what Relay lost on the way is not charged."""
     if claim.outcome != "completed" or reason is None or reason in CLIENT_REASONS:
         return claim
-    return msgspec.structs.replace(claim, outcome="platform_failed")
+    return msgspec.structs.replace(claim, outcome="platform_failed", error="stream_interrupted")
 
 
 def _request_id(attempt: Attempt) -> str:

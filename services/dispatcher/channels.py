@@ -12,10 +12,10 @@ from services.dispatcher import store
 from services.dispatcher.health import Health
 from services.dispatcher.overrides import overrides_of
 from services.dispatcher.routing import Credential, Route
-from services.dispatcher.sealing import CannotOpen, Sealer
 from shared.contracts.dispatcher import ChannelChanged, OfferedModel
 from shared.db import Pool, transaction
 from shared.errors import Unavailable
+from shared.sealing import CannotOpen, Sealer
 
 CREDENTIAL = "channel.credential"
 

@@ -6,6 +6,8 @@ from services.dispatcher.routing import Route
 from services.dispatcher.usage import Usage
 from shared.contracts import billing
 from shared.contracts.dispatcher import ChatCall
+from shared.errors import RelayError
+from shared.settlement import void_reason
 
 ATTEMPTS_NOTED_MAX = 20  # channels that were asked or passed over
 
@@ -24,12 +26,22 @@ class Evidence:
         self.estimate: Estimate | None = None  # what was used, once it was counted for want of a usage
         self.outcome: billing.Outcome = "upstream_failed"
         self.attempts: list[billing.UpstreamAttempt] = []
+        self.error: RelayError | None = None  # what the client was told
+        self.first_output_ms: int | None = None
+        self.took_ms: int | None = None
 
     def begin(self, route: Route) -> None:
         """Note that `route` is tried now; nothing of an earlier one was accepted."""
         self.route = route
         self.is_accepted = False
         self.usage = None
+
+    def close(self, error: RelayError | None, *, began_at: float, ended_at: float) -> None:
+        """Note that it is over: with which error, and how long it took since the request was taken, on the loop's clock."""
+        self.error = None if self.outcome == "client_gone" else error
+        self.took_ms = _ms(ended_at - began_at)
+        if self.committed_at is not None:
+            self.first_output_ms = _ms(self.committed_at - began_at)
 
     def note(self, attempt: billing.UpstreamAttempt) -> None:
         """Keep what came of a channel, up to ATTEMPTS_NOTED_MAX of them."""
@@ -64,6 +76,9 @@ class Evidence:
             abort_policy=self.route.abort_policy,
             channel=self.route.name,
             attempts=tuple(self.attempts),
+            error=self._code,
+            first_output_ms=self.first_output_ms,
+            took_ms=self.took_ms,
         )
 
     def void(self, call: ChatCall, *, request_id: str, attempt: int) -> billing.Void:
@@ -71,7 +86,19 @@ class Evidence:
         return billing.Void(
             request_id=request_id,
             account_id=call.account_id,
-            reason="not_accepted_upstream",
+            reason=void_reason(self.error, is_client_gone=self.outcome == "client_gone"),
             attempt=attempt,
             attempts=tuple(self.attempts),
+            channel="" if self.route is None else self.route.name,
+            error=self._code,
+            first_output_ms=self.first_output_ms,
+            took_ms=self.took_ms,
         )
+
+    @property
+    def _code(self) -> str | None:
+        return None if self.error is None else self.error.code
+
+
+def _ms(seconds: float) -> int:
+    return max(0, round(seconds * 1000))

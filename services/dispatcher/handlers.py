@@ -4,13 +4,13 @@ import msgspec
 
 from services.dispatcher import fields, store
 from services.dispatcher.channels import CREDENTIAL, Channels
-from services.dispatcher.sealing import Sealer
 from shared.bus import Bus
 from shared.contracts import dispatcher
 from shared.contracts.call import Empty
 from shared.db import Connection, Pool, transaction
 from shared.errors import InvalidRequest, NotFound
 from shared.ids import uuid7
+from shared.sealing import Sealer
 
 DEFAULT_KEY = "default"  # the key that a channel is made with
 
@@ -30,6 +30,7 @@ class Handlers:
         await serve(dispatcher.LIST_MODELS, self.list_models)
         await serve(dispatcher.CREATE_CHANNEL, self.create_channel)
         await serve(dispatcher.UPDATE_CHANNEL, self.update_channel)
+        await serve(dispatcher.SET_STATES, self.set_states)
         await serve(dispatcher.DELETE_CHANNEL, self.delete_channel)
         await serve(dispatcher.ADD_KEY, self.add_key)
         await serve(dispatcher.REMOVE_KEY, self.remove_key)
@@ -45,7 +46,7 @@ class Handlers:
         secret = given.pop("credential")
         given["base_url"] = request.base_url.rstrip("/")
         info = dispatcher.ChannelInfo(
-            id=str(uuid7()), state="on", version=1, keys=(dispatcher.KeyInfo(name=DEFAULT_KEY),), **given
+            id=str(uuid7()), version=1, keys=(dispatcher.KeyInfo(name=DEFAULT_KEY),), **given
         )
         fields.check(info)
         sealed = self._seal(info.id, DEFAULT_KEY, secret)
@@ -68,6 +69,20 @@ class Handlers:
             info = (await _locked(connection, request.name)).info
         await self._changed(info.name)
         return info
+
+    async def set_states(self, request: dispatcher.SetStates) -> dispatcher.ChannelInfos:
+        """Give several channels a state, all at once."""
+        names = sorted(set(request.names))
+        if not 1 <= len(names) <= fields.STATES_MAX:
+            problem = f"1 to {fields.STATES_MAX} channels are changed at once"
+            raise InvalidRequest("invalid_value", param="names", problem=problem)
+        async with transaction(self._pool) as connection:
+            # In the order of their names, so that two changes never wait for each other.
+            rows = [await _locked(connection, name) for name in names]
+            await store.set_states(connection, [row.info.id for row in rows], request.state)
+            infos = tuple([(await _locked(connection, name)).info for name in names])
+        await self._changed(*names)
+        return dispatcher.ChannelInfos(items=infos)
 
     async def add_key(self, request: dispatcher.AddKey) -> dispatcher.ChannelInfo:
         """Give a channel one more key."""
@@ -108,7 +123,7 @@ class Handlers:
     async def delete_channel(self, request: dispatcher.ChannelName) -> Empty:
         """Remove a channel; calls that run on it go on."""
         async with transaction(self._pool) as connection:
-            if not await store.delete_channel(connection, request.name):
+            if not (fields.is_name(request.name) and await store.delete_channel(connection, request.name)):
                 raise NotFound("not_found", what="channel")
         await self._changed(request.name)
         return Empty()
@@ -119,11 +134,12 @@ class Handlers:
             rows = await store.list_channels(connection)
         return dispatcher.ChannelInfos(items=tuple(row.info for row in rows))
 
-    async def _changed(self, name: str) -> None:
+    async def _changed(self, *names: str) -> None:
         try:
             await self._channels.read()
         finally:  # it is stored, so the others hear of it in any case
-            await self._bus.publish(dispatcher.CHANNEL_CHANGED, dispatcher.ChannelChanged(name=name))
+            for name in names:
+                await self._bus.publish(dispatcher.CHANNEL_CHANGED, dispatcher.ChannelChanged(name=name))
 
     def _seal(self, key_id: str, name: str, secret: str) -> bytes:
         fields.check_key(name, secret)
@@ -131,7 +147,8 @@ class Handlers:
 
 
 async def _locked(connection: Connection, name: str) -> store.Row:
-    row = await store.lock_channel(connection, name)
+    # What cannot be a name is no channel's, and PostgreSQL would refuse some of it.
+    row = await store.lock_channel(connection, name) if fields.is_name(name) else None
     if row is None:
         raise NotFound("not_found", what="channel")
     return row

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from shared.contracts.dispatcher import ChannelInfo, KeyInfo, RefusedAs
+from shared.contracts.dispatcher import ChannelInfo, ChannelState, KeyInfo, RefusedAs
 from shared.db import Connection
 
 _CHANNELS = """SELECT id::text, name, base_url, models::text, priority, weight, abort_policy, output_parameter, state, version,
@@ -91,6 +91,16 @@ async def update_channel(connection: Connection, info: ChannelInfo) -> None:
                 is_enabled = ($9 = 'on')
            WHERE id = $1::uuid AND name = $2""",
         *_values(info),
+    )
+
+
+async def set_states(connection: Connection, channel_ids: list[str], state: ChannelState) -> None:
+    """Give these channels a state."""
+    await connection.execute(
+        """UPDATE dispatcher.channel SET state = $2, is_enabled = ($2 = 'on'), version = version + 1
+           WHERE id = ANY($1::uuid[])""",
+        channel_ids,
+        state,
     )
 
 

@@ -62,7 +62,7 @@ class Guesses:
     def check(self, address: Address | None, key_id: str, now: float) -> None:
         """Return if another key may be tried. Raises: RateLimited with the wait."""
         wait_seconds = max(
-            self._of_address.wait_seconds(_name(address), now),
+            self._of_address.wait_seconds(address_name(address), now),
             self._of_key.wait_seconds(key_id, now),
             self._of_all.wait_seconds("", now),
         )
@@ -71,12 +71,13 @@ class Guesses:
 
     def add(self, address: Address | None, key_id: str, now: float) -> None:
         """Count a wrong key."""
-        self._of_address.add(_name(address), now)
+        self._of_address.add(address_name(address), now)
         self._of_key.add(key_id, now)
         self._of_all.add("", now)
 
 
-def _name(address: Address | None) -> str:
+def address_name(address: Address | None) -> str:
+    """Return the name under which what comes from an address is counted: a subscriber's, not a machine's."""
     if isinstance(address, IPv6Address):
         return f"{int(address) >> IPV6_HOST_BITS:x}/64"
     return str(address)

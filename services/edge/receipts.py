@@ -66,7 +66,10 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReceiptView(msgspec.Struct, frozen=True, kw_only=True):
-    """The receipt. `state` is running, settled, voided (free) or expired (free, or charged late)."""
+    """The receipt. `state` is running, settled, voided (free) or expired (free, or charged late).
+
+    `error` is the code of the error that the client saw; times are in milliseconds from when the request was taken.
+    """
 
     object: str = "receipt"
     id: str
@@ -80,6 +83,10 @@ class ReceiptView(msgspec.Struct, frozen=True, kw_only=True):
     hold: HoldView
     charges: list[ChargeView]
     attempts: list[AttemptView]
+    is_stream: bool = False
+    error: str | None = None
+    first_output_ms: int | None = None
+    took_ms: int | None = None
 
 
 def view(receipt: accounts.Receipt, language: Language) -> ReceiptView:
@@ -105,6 +112,10 @@ def view(receipt: accounts.Receipt, language: Language) -> ReceiptView:
             AttemptView(number=number, result=each.result, began_ms=each.began_ms, took_ms=each.took_ms)
             for number, each in enumerate(receipt.attempts, start=1)
         ],
+        is_stream=receipt.is_stream,
+        error=receipt.error,
+        first_output_ms=receipt.first_output_ms,
+        took_ms=receipt.took_ms,
     )
 
 

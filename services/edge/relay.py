@@ -34,7 +34,7 @@ from shared.errors import (
 )
 from shared.failpoints import failpoint
 from shared.patience import until_done
-from shared.settlement import settle
+from shared.settlement import settle, void_reason
 from shared.stream.actions import Confirmed, Ended, Failed, Failure, Started
 
 LEASE_TRIES = 2
@@ -69,6 +69,7 @@ class Exchange:
         self.fence = 0  # attempts below it can end the hold no more
         self.is_accepted = False  # the head of a good answer was seen
         self.is_failed = False  # there was no complete answer, whatever the dispatcher believes
+        self.error: RelayError | None = None  # what the client is told of it
         self.cut: RelayError | None = None  # set when this side ends the answer, for what the client is told
         self.words: dispatcher.AnswerTail | None = None  # the last word on the answer, once it has come
         self.deadline: asyncio.TimerHandle | None = None
@@ -92,9 +93,11 @@ class Exchange:
         """Return the error that ended the answer, None if it is complete, and whether an attempt can have been billed."""
         if isinstance(event, Failed):
             self.is_failed = True
-            return self._failure(event), event.has_accept
+            self.error = self._failure(event)
+            return self.error, event.has_accept
         self.words = words = _decode_tail(event.tail)
-        return (None if words.error is None else from_body(words.error)), words.may_be_billed
+        self.error = None if words.error is None else from_body(words.error)
+        return self.error, words.may_be_billed
 
     def _failure(self, event: Failed) -> RelayError:
         if self.cut is not None:
@@ -159,8 +162,8 @@ class Relay:
         )
         try:
             answer = await self._send(request_id, call, body)
-        except BaseException:
-            self._void(question, "not_opened")
+        except BaseException as error:
+            self._void(question, "not_opened", error)
             raise
         failpoint("edge.opened")
         exchange = self._exchanges[request_id] = Exchange(
@@ -276,15 +279,20 @@ class Relay:
                     await self.lease.replace(lease_id)
                     continue
                 # The outcome is unknown: a void ends the hold, or keeps a reserve that is still on its way from making one.
-                self._void(question, "reserve_unanswered")
+                self._void(question, "reserve_unanswered", error)
                 raise
             except asyncio.CancelledError:
                 self._void(question, "client_gone")
                 raise
         raise Internal("internal_error")
 
-    def _void(self, question: billing.Reserve, reason: str) -> None:
-        void = billing.Void(request_id=question.request_id, account_id=question.account_id, reason=reason)
+    def _void(self, question: billing.Reserve, reason: str, error: BaseException | None = None) -> None:
+        void = billing.Void(
+            request_id=question.request_id,
+            account_id=question.account_id,
+            reason="client_gone" if isinstance(error, asyncio.CancelledError) else reason,
+            error=error.code if isinstance(error, RelayError) else None,
+        )
         self._spawn(self._end(void))
 
     async def _end(self, claim: billing.Settle | billing.Void) -> None:
@@ -336,6 +344,7 @@ def _claim_of_the_lost(exchange: Exchange) -> billing.Settle | billing.Void:
         input_tokens_bound=call.input_tokens_bound,
         output_tokens_bound=call.output_tokens_granted * call.choices,
         witness="edge",
+        error=_code(exchange),
     )
 
 
@@ -343,9 +352,10 @@ def _void_of(exchange: Exchange) -> billing.Void:
     return billing.Void(
         request_id=str(exchange.request_id),
         account_id=exchange.call.account_id,
-        reason="not_accepted_upstream",
+        reason=void_reason(exchange.error, is_client_gone=_is_left(exchange)),
         attempt=exchange.attempt,
         attempts=() if exchange.words is None else exchange.words.attempts,
+        error=_code(exchange),
     )
 
 
@@ -354,6 +364,15 @@ def _claim_of(exchange: Exchange, words: dispatcher.AnswerTail) -> billing.Settl
     claim = words.claim
     if claim is None:
         return _void_of(exchange)
-    is_ours = exchange.is_failed and exchange.answer.cancel_reason not in CLIENT_REASONS
-    outcome = "platform_failed" if is_ours and claim.outcome == "completed" else claim.outcome
-    return msgspec.structs.replace(claim, witness="edge", outcome=outcome)
+    if exchange.is_failed and not _is_left(exchange) and claim.outcome == "completed":
+        claim = msgspec.structs.replace(claim, outcome="platform_failed", error=_code(exchange))
+    return msgspec.structs.replace(claim, witness="edge")
+
+
+def _is_left(exchange: Exchange) -> bool:
+    return exchange.answer.cancel_reason in CLIENT_REASONS
+
+
+def _code(exchange: Exchange) -> str | None:
+    """Return the code of the error that the client saw, if it saw one."""
+    return None if exchange.error is None or _is_left(exchange) else exchange.error.code

@@ -5,7 +5,8 @@ from typing import Literal
 import msgspec
 
 from shared.contracts.billing import Balance, Price, UpstreamAttempt, Usage
-from shared.contracts.call import BILLING, EDGE, OPERATOR, Call, Empty
+from shared.contracts.call import AUTH, BILLING, EDGE, OPERATOR, Call, Empty
+from shared.trail import ActionKind, SecretBytes
 
 Scope = Literal["key", "account"]
 
@@ -56,6 +57,27 @@ class LimitsInForce(msgspec.Struct, frozen=True, kw_only=True):
     allowed_models: tuple[str, ...] = ()
 
 
+class GetKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """What do these keys of an account, at most 200, cost and count? Those that it does not have are left out."""
+
+    account_id: str
+    key_ids: tuple[str, ...]
+
+
+class KeyInForce(msgspec.Struct, frozen=True, kw_only=True):
+    """A key's limits with what they count now, and what it was charged in all."""
+
+    key_id: str
+    in_force: LimitsInForce
+    spent_nano_usd: int
+
+
+class KeysInForce(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys asked for, in no order."""
+
+    items: tuple[KeyInForce, ...]
+
+
 class Group(msgspec.Struct, frozen=True, kw_only=True):
     """Accounts that are alike: limits for each that has none of its own, the models they may use (none named: all), the price.
 
@@ -80,6 +102,37 @@ class GroupName(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
+class ListMembers(msgspec.Struct, frozen=True, kw_only=True):
+    """Which accounts are in a group? At most `limit` of them, the newest first, from below the id `before_id` on."""
+
+    group_name: str
+    before_id: str | None = None
+    limit: int = 200
+
+
+class AccountIds(msgspec.Struct, frozen=True, kw_only=True):
+    """Ids of accounts; which of them exist is not said."""
+
+    account_ids: tuple[str, ...]
+
+
+class AccountSheet(msgspec.Struct, frozen=True, kw_only=True):
+    """What billing knows of an account at a glance. `spent_nano_usd` is what its requests were charged, ever."""
+
+    account_id: str
+    posted_nano_usd: int
+    held_nano_usd: int
+    spent_nano_usd: int
+    running: int
+    group_name: str | None = None
+
+
+class AccountSheets(msgspec.Struct, frozen=True, kw_only=True):
+    """The accounts asked for, by id; those that billing does not know are left out."""
+
+    items: tuple[AccountSheet, ...]
+
+
 class SetGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Put an account into a group; None takes it out of the one it is in."""
 
@@ -97,17 +150,19 @@ class MakeCodes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MadeCodes(msgspec.Struct, frozen=True, kw_only=True):
-    """The new codes, shown here and never again: only their keyed hashes are kept."""
+    """The new codes, shown here and never again: only their keyed hashes are kept. The times are those of their batch."""
 
     batch: str
     codes: tuple[str, ...]
+    created_unix: float = 0.0
+    expires_unix: float | None = None
 
 
 class ClaimCode(msgspec.Struct, frozen=True, kw_only=True):
     """Credit a code to an account, once and for all; the code itself stays where it was entered: `code_sha256` is what travels."""
 
     account_id: str
-    code_sha256: bytes
+    code_sha256: SecretBytes
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,10 +197,11 @@ class BatchName(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GetReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened with the money of a request? With `key_id` only if that key made it."""
+    """What happened with the money of a request? With `key_id` only if that key made it, with `account_id` if the account did."""
 
     request_id: str
     key_id: str | None = None
+    account_id: str | None = None
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,6 +227,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     `state` is the hold's. `charges` is empty while it runs and when it was voided, and has two entries if it was settled after it
     had expired. `first_nano_usd` was held at first, `amount_nano_usd` after `extensions`.
+    `error` is the code that the client saw, and the times are those of Settle; None where they are not known.
     """
 
     request_id: str
@@ -189,6 +246,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     amount_nano_usd: int
     extensions: int
     settled_nano_usd: int | None
+    is_stream: bool = False
+    error: str | None = None
+    first_output_ms: int | None = None
+    took_ms: int | None = None
     attempts: tuple[UpstreamAttempt, ...]
     charges: tuple[Charge, ...]
 
@@ -217,15 +278,41 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[DaySpending, ...]
 
 
-SET_LIMITS = Call("billing.limits.set", SetLimits, LimitsInForce, owner=BILLING, callers=(OPERATOR,))
-GET_LIMITS = Call("billing.limits.get", GetLimits, LimitsInForce, owner=BILLING, callers=(EDGE, OPERATOR))
-PUT_GROUP = Call("billing.group.put", Group, Group, owner=BILLING, callers=(OPERATOR,))
-LIST_GROUPS = Call("billing.group.list", Empty, Groups, owner=BILLING, callers=(OPERATOR,))
-DELETE_GROUP = Call("billing.group.delete", GroupName, Empty, owner=BILLING, callers=(OPERATOR,))
-SET_GROUP = Call("billing.group.set", SetGroup, LimitsInForce, owner=BILLING, callers=(OPERATOR,))
-MAKE_CODES = Call("billing.code.make", MakeCodes, MadeCodes, owner=BILLING, callers=(OPERATOR,))
-CLAIM_CODE = Call("billing.code.claim", ClaimCode, Claimed, owner=BILLING, callers=(OPERATOR,))
-LIST_CODES = Call("billing.code.list", Empty, CodeBatches, owner=BILLING, callers=(OPERATOR,))
-REVOKE_CODES = Call("billing.code.revoke", BatchName, CodeBatch, owner=BILLING, callers=(OPERATOR,))
+SET_LIMITS = Call(
+    "billing.limits.set", SetLimits, LimitsInForce, owner=BILLING, callers=(AUTH, EDGE, OPERATOR),
+    action=ActionKind("set_limits", "account {account_id}"),
+)  # fmt: skip
+GET_LIMITS = Call(
+    "billing.limits.get", GetLimits, LimitsInForce, owner=BILLING, callers=(AUTH, EDGE, OPERATOR)
+)
+GET_KEYS = Call("billing.keys.get", GetKeys, KeysInForce, owner=BILLING, callers=(EDGE,))
+PUT_GROUP = Call(
+    "billing.group.put", Group, Group, owner=BILLING, callers=(EDGE, OPERATOR),
+    action=ActionKind("put_group", "group {name}"),
+)  # fmt: skip
+LIST_GROUPS = Call("billing.group.list", Empty, Groups, owner=BILLING, callers=(EDGE, OPERATOR))
+LIST_MEMBERS = Call("billing.group.members", ListMembers, AccountIds, owner=BILLING, callers=(EDGE,))
+DELETE_GROUP = Call(
+    "billing.group.delete", GroupName, Empty, owner=BILLING, callers=(EDGE, OPERATOR),
+    action=ActionKind("delete_group", "group {name}"),
+)  # fmt: skip
+SET_GROUP = Call(
+    "billing.group.set", SetGroup, LimitsInForce, owner=BILLING, callers=(EDGE, OPERATOR),
+    action=ActionKind("set_account_group", "account {account_id}"),
+)  # fmt: skip
+GET_SHEETS = Call("billing.account.list", AccountIds, AccountSheets, owner=BILLING, callers=(EDGE,))
+MAKE_CODES = Call(
+    "billing.code.make", MakeCodes, MadeCodes, owner=BILLING, callers=(EDGE, OPERATOR),
+    action=ActionKind("make_codes", "codes {batch}"),
+)  # fmt: skip
+CLAIM_CODE = Call(
+    "billing.code.claim", ClaimCode, Claimed, owner=BILLING, callers=(EDGE, OPERATOR),
+    action=ActionKind("claim_code", "account {account_id}"),
+)  # fmt: skip
+LIST_CODES = Call("billing.code.list", Empty, CodeBatches, owner=BILLING, callers=(EDGE, OPERATOR))
+REVOKE_CODES = Call(
+    "billing.code.revoke", BatchName, CodeBatch, owner=BILLING, callers=(EDGE, OPERATOR),
+    action=ActionKind("revoke_codes", "codes {name}"),
+)  # fmt: skip
 GET_RECEIPT = Call("billing.receipt.get", GetReceipt, Receipt, owner=BILLING, callers=(EDGE, OPERATOR))
 GET_SPENDING = Call("billing.spending.get", GetSpending, Spending, owner=BILLING, callers=(EDGE,))

@@ -5,6 +5,7 @@ from typing import Literal, Self
 import msgspec
 
 from shared.contracts.call import AUTH, BILLING, DISPATCHER, EDGE, OPERATOR, Call, Empty, Event, WorkQueue
+from shared.trail import ActionKind
 
 Outcome = Literal["completed", "client_gone", "upstream_failed", "refused", "platform_failed", "unfunded"]
 AbortPolicy = Literal["estimate", "no_bill"]
@@ -121,6 +122,8 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
 
     `usage` is what the upstream reported, None when it said nothing; `delivered` is our own estimate of what the client got.
     `counted_by` is what counted it, such as `tiktoken/o200k_base`.
+    `error` is the code of the error that the client saw, None if it saw none. The times count from when the dispatcher took the
+    request, on its clock: to the first of the answer, and to its end; None where they are not known. Nothing is decided from them.
     The bounds are those of the hold, over all choices: a usage far beyond them is not believed, and neither is one of which
     `is_usage_doubtful` says that some of its figures were no counts, and are left out or cut off here.
     """
@@ -140,12 +143,17 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
     witness: Witness = "dispatcher"
     attempts: tuple[UpstreamAttempt, ...] = ()
     counted_by: str = "bytes"
+    error: str | None = None
+    first_output_ms: int | None = None
+    took_ms: int | None = None
 
 
 class Void(msgspec.Struct, frozen=True, kw_only=True):
     """End a hold without a charge; an unknown id leaves a tombstone, so that a late reserve cannot revive it.
 
-    `attempt` is whose word it is; 0 speaks for the request as long as nothing was fenced.
+    `attempt` is whose word it is; 0 speaks for the request as long as nothing was fenced. `reason` is `client_gone` when the client
+    left, `refused` when the request itself was at fault, or what else kept it from being answered. `channel` is the last that was
+    asked. `error` and the times are as in Settle.
     """
 
     request_id: str
@@ -153,6 +161,10 @@ class Void(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     attempt: int = 0
     attempts: tuple[UpstreamAttempt, ...] = ()
+    channel: str = ""
+    error: str | None = None
+    first_output_ms: int | None = None
+    took_ms: int | None = None
 
 
 class Spilled(msgspec.Struct, frozen=True, kw_only=True):
@@ -385,8 +397,14 @@ END_LEASE = Call("billing.lease.end", Lease, LeaseState, owner=BILLING, callers=
 PUT_ACCOUNT = Call("billing.account.put", PutAccount, Empty, owner=BILLING, callers=(AUTH,))
 PUT_KEY = Call("billing.key.put", PutKey, Empty, owner=BILLING, callers=(AUTH,))
 GET_BALANCE = Call("billing.balance.get", GetBalance, Balance, owner=BILLING, callers=(EDGE, OPERATOR))
-CREDIT = Call("billing.credit", Credit, Balance, owner=BILLING, callers=(AUTH, OPERATOR))
-SET_PRICE = Call("billing.price.set", SetPrice, Price, owner=BILLING, callers=(OPERATOR,))
+CREDIT = Call(
+    "billing.credit", Credit, Balance, owner=BILLING, callers=(AUTH, EDGE, OPERATOR),
+    action=ActionKind("credit", "account {account_id}"),
+)  # fmt: skip
+SET_PRICE = Call(
+    "billing.price.set", SetPrice, Price, owner=BILLING, callers=(EDGE, OPERATOR),
+    action=ActionKind("set_price", "price of {model}"),
+)  # fmt: skip
 LIST_PRICES = Call("billing.price.list", ListPrices, Prices, owner=BILLING, callers=(EDGE, OPERATOR))
 LIST_USAGE = Call("billing.usage.list", GetUsage, UsageRecords, owner=BILLING, callers=(OPERATOR,))
 

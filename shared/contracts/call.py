@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from shared.trail import ActionKind
+
 Q = TypeVar("Q", bound=msgspec.Struct)
 R = TypeVar("R", bound=msgspec.Struct)
 M = TypeVar("M", bound=msgspec.Struct)
@@ -32,7 +34,10 @@ class Empty(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Call(Generic[Q, R]):
-    """A question on `subject` that one replica of `owner` answers within `timeout_seconds`."""
+    """A question on `subject` that one replica of `owner` answers within `timeout_seconds`.
+
+    `action` is what the operator does by it, for the log of actions; None for a question that changes nothing.
+    """
 
     def __init__(
         self,
@@ -43,6 +48,7 @@ class Call(Generic[Q, R]):
         owner: str,
         callers: tuple[str, ...],
         timeout_seconds: float = 5.0,
+        action: ActionKind | None = None,
     ) -> None:
         self.subject = subject
         self.request = request
@@ -50,6 +56,7 @@ class Call(Generic[Q, R]):
         self.owner = owner
         self.callers = callers
         self.timeout_seconds = timeout_seconds
+        self.action = action
 
     def publishes(self, party: str) -> set[str]:
         """Return what this contract lets `party` publish: the question, or the answers."""

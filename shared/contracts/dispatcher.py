@@ -7,6 +7,7 @@ import msgspec
 from shared.contracts.billing import AbortPolicy, Settle, UpstreamAttempt
 from shared.contracts.call import DISPATCHER, EDGE, OPERATOR, Call, Channel, Empty, Event
 from shared.errors import ErrorBody
+from shared.trail import ActionKind, SecretText, SecretValues
 
 ChannelState = Literal["on", "draining", "off"]
 AuthHeader = Literal["authorization", "api-key", "x-api-key"]
@@ -82,14 +83,15 @@ class CreateChannel(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     base_url: str
-    credential: str
+    credential: SecretText
     models: dict[str, str]
     priority: int = 0
     weight: int = 1
+    state: ChannelState = "on"
     abort_policy: AbortPolicy = "estimate"
     output_parameter: str = "max_tokens"
     auth_header: AuthHeader = "authorization"
-    headers: dict[str, str] = {}
+    headers: SecretValues = {}
     set_parameters: dict[str, str] = {}
     default_parameters: dict[str, str] = {}
     drop_parameters: tuple[str, ...] = ()
@@ -105,7 +107,7 @@ class UpdateChannel(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     base_url: str | None = None
-    credential: str | None = None
+    credential: SecretText | None = None
     models: dict[str, str] | None = None
     priority: int | None = None
     weight: int | None = None
@@ -113,11 +115,18 @@ class UpdateChannel(msgspec.Struct, frozen=True, kw_only=True):
     output_parameter: str | None = None
     state: ChannelState | None = None
     auth_header: AuthHeader | None = None
-    headers: dict[str, str] | None = None
+    headers: SecretValues | None = None
     set_parameters: dict[str, str] | None = None
     default_parameters: dict[str, str] | None = None
     drop_parameters: tuple[str, ...] | None = None
     slow_seconds: float | None = None
+
+
+class SetStates(msgspec.Struct, frozen=True, kw_only=True):
+    """Give several channels a state: all of them, or none when one is unknown."""
+
+    names: tuple[str, ...]
+    state: ChannelState
 
 
 class ChannelName(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +140,7 @@ class AddKey(msgspec.Struct, frozen=True, kw_only=True):
 
     channel: str
     key: str
-    credential: str
+    credential: SecretText
 
 
 class RemoveKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,15 +226,35 @@ CALLER_LIFE = Channel("stream.life.caller", receiver=EDGE, senders=(DISPATCHER,)
 CALLEE_LIFE = Channel("stream.life.callee", receiver=DISPATCHER, senders=(EDGE,), tokens=1)
 
 LIST_MODELS = Call("dispatch.models", ListModels, OfferedModels, owner=DISPATCHER, callers=(EDGE, OPERATOR))
-CREATE_CHANNEL = Call("channel.create", CreateChannel, ChannelInfo, owner=DISPATCHER, callers=(OPERATOR,))
-UPDATE_CHANNEL = Call("channel.update", UpdateChannel, ChannelInfo, owner=DISPATCHER, callers=(OPERATOR,))
-DELETE_CHANNEL = Call("channel.delete", ChannelName, Empty, owner=DISPATCHER, callers=(OPERATOR,))
-ADD_KEY = Call("channel.key.add", AddKey, ChannelInfo, owner=DISPATCHER, callers=(OPERATOR,))
-REMOVE_KEY = Call("channel.key.remove", RemoveKey, ChannelInfo, owner=DISPATCHER, callers=(OPERATOR,))
+CREATE_CHANNEL = Call(
+    "channel.create", CreateChannel, ChannelInfo, owner=DISPATCHER, callers=(EDGE, OPERATOR),
+    action=ActionKind("make_channel", "channel {name}"),
+)  # fmt: skip
+UPDATE_CHANNEL = Call(
+    "channel.update", UpdateChannel, ChannelInfo, owner=DISPATCHER, callers=(EDGE, OPERATOR),
+    action=ActionKind("update_channel", "channel {name}"),
+)  # fmt: skip
+SET_STATES = Call(
+    "channel.state.set", SetStates, ChannelInfos, owner=DISPATCHER, callers=(EDGE,),
+    action=ActionKind("set_channel_states", "channels {names}"),
+)  # fmt: skip
+DELETE_CHANNEL = Call(
+    "channel.delete", ChannelName, Empty, owner=DISPATCHER, callers=(EDGE, OPERATOR),
+    action=ActionKind("delete_channel", "channel {name}"),
+)  # fmt: skip
+ADD_KEY = Call(
+    "channel.key.add", AddKey, ChannelInfo, owner=DISPATCHER, callers=(EDGE, OPERATOR),
+    action=ActionKind("add_upstream_key", "channel {channel}, key {key}"),
+)  # fmt: skip
+REMOVE_KEY = Call(
+    "channel.key.remove", RemoveKey, ChannelInfo, owner=DISPATCHER, callers=(EDGE, OPERATOR),
+    action=ActionKind("remove_upstream_key", "channel {channel}, key {key}"),
+)  # fmt: skip
 TEST_CHANNEL = Call(
-    "channel.test", TestChannel, ChannelTested, owner=DISPATCHER, callers=(OPERATOR,), timeout_seconds=45.0
-)
-LIST_CHANNELS = Call("channel.list", Empty, ChannelInfos, owner=DISPATCHER, callers=(OPERATOR,))
+    "channel.test", TestChannel, ChannelTested, owner=DISPATCHER, callers=(EDGE, OPERATOR), timeout_seconds=45.0,
+    action=ActionKind("test_channel", "channel {name}"),
+)  # fmt: skip
+LIST_CHANNELS = Call("channel.list", Empty, ChannelInfos, owner=DISPATCHER, callers=(EDGE, OPERATOR))
 
 CHANNEL_CHANGED = Event(
     "channel.event.changed", ChannelChanged, owner=DISPATCHER, listeners=(DISPATCHER, EDGE)

@@ -9,6 +9,7 @@ import msgspec
 
 from shared.contracts.auth import Role, User
 from shared.contracts.call import AUTH, EDGE, OPERATOR, Call, Empty
+from shared.trail import ActionKind, SecretText
 
 Language = Literal["en", "zh"]
 Factor = Literal["totp", "passkey", "recovery_code"]
@@ -190,7 +191,7 @@ class SetPassword(msgspec.Struct, frozen=True, kw_only=True):
     """Give a person who is locked out a new password; every session of theirs ends."""
 
     email: str
-    password: str
+    password: SecretText
 
 
 class ConfirmPerson(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,5 +215,11 @@ UPDATE_PERSON = Call("auth.person.update", UpdatePerson, Person, owner=AUTH, cal
 FORGOT_PASSWORD = Call("auth.password.forgot", ForgotPassword, Empty, owner=AUTH, callers=(EDGE,))
 RESET_PASSWORD = Call("auth.password.reset", ResetPassword, Empty, owner=AUTH, callers=(EDGE,))
 CHANGE_PASSWORD = Call("auth.password.change", ChangePassword, NewToken, owner=AUTH, callers=(EDGE,))
-SET_PASSWORD = Call("auth.user.set_password", SetPassword, User, owner=AUTH, callers=(OPERATOR,))
-CONFIRM_PERSON = Call("auth.user.confirm", ConfirmPerson, User, owner=AUTH, callers=(OPERATOR,))
+SET_PASSWORD = Call(
+    "auth.user.set_password", SetPassword, User, owner=AUTH, callers=(OPERATOR,),
+    action=ActionKind("set_password", "person {email}"),
+)  # fmt: skip
+CONFIRM_PERSON = Call(
+    "auth.user.confirm", ConfirmPerson, User, owner=AUTH, callers=(OPERATOR,),
+    action=ActionKind("confirm_person", "person {email}"),
+)  # fmt: skip

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from shared.contracts import accounts, auth, billing, dispatcher, people, site
+from shared.contracts import accounts, auth, billing, dispatcher, factors, people, records, site
 from shared.contracts.call import PARTIES, Call, Channel, Event, WorkQueue, inbox_of
 
 Contract = Call[msgspec.Struct, msgspec.Struct] | Event[msgspec.Struct] | Channel | WorkQueue[msgspec.Struct]
@@ -19,7 +19,7 @@ def declarations() -> list[Contract]:
     """Return every contract, in the order of the files."""
     return [
         value
-        for module in (auth, people, site, billing, accounts, dispatcher)
+        for module in (auth, people, factors, site, billing, accounts, records, dispatcher)
         for value in vars(module).values()
         if isinstance(value, Call | Event | Channel | WorkQueue)
     ]

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from shared.contracts.call import AUTH, EDGE, OPERATOR, Call, Empty, Event
+from shared.trail import ActionKind
 
 SignUpMode = Literal["open", "invitation", "off"]
 Through = Literal["console", "management key", "command line"]
@@ -45,12 +46,13 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 class Site(msgspec.Struct, frozen=True, kw_only=True):
     """The settings, and what else a page must know of this site.
 
-    `public_url` is where people reach the console, without a slash at its end. `has_outbox` says that messages can be read at the
-    site itself, which only a local stack allows.
+    `public_url` is where people reach the console, without a slash at its end. `has_mail` says that there is a mail server,
+    `has_outbox` that messages can be read at the site itself, which only a local stack allows.
     """
 
     settings: SiteSettings
     public_url: str
+    has_mail: bool
     has_outbox: bool
     providers: tuple[Provider, ...] = ()
 
@@ -151,12 +153,16 @@ class BegunAction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndAction(msgspec.Struct, frozen=True, kw_only=True):
-    """Write down how an action ended, once: `done` or an error's code, and what was before and after, as JSON without secrets."""
+    """Write down how an action ended, once: `done` or an error's code, and what was before and after, as JSON without secrets.
+
+    `object` is a better name of what it was done to than was known when it began, if there is one.
+    """
 
     id: int
     result: str
     before: str = "null"
     after: str | None = None
+    object: str | None = None
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,14 +204,20 @@ class Actions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 GET_SITE = Call("auth.site.get", Empty, Site, owner=AUTH, callers=(EDGE, OPERATOR))
-PUT_SITE = Call("auth.site.put", PutSite, Site, owner=AUTH, callers=(EDGE, OPERATOR))
-INVITE = Call("auth.invitation.create", Invite, Invited, owner=AUTH, callers=(EDGE, OPERATOR))
+PUT_SITE = Call(
+    "auth.site.put", PutSite, Site, owner=AUTH, callers=(EDGE, OPERATOR), action=ActionKind("put_settings", "the site")
+)  # fmt: skip
+INVITE = Call(
+    "auth.invitation.create", Invite, Invited, owner=AUTH, callers=(EDGE, OPERATOR),
+    action=ActionKind("invite", "person {email}"),
+)  # fmt: skip
 LIST_INVITATIONS = Call(
     "auth.invitation.list", ListInvitations, Invitations, owner=AUTH, callers=(EDGE, OPERATOR)
 )
 REVOKE_INVITATION = Call(
-    "auth.invitation.revoke", RevokeInvitation, Invitation, owner=AUTH, callers=(EDGE, OPERATOR)
-)
+    "auth.invitation.revoke", RevokeInvitation, Invitation, owner=AUTH, callers=(EDGE, OPERATOR),
+    action=ActionKind("revoke_invitation", "invitation {invitation_id}"),
+)  # fmt: skip
 LIST_MAIL = Call("auth.mail.list", ListMail, Messages, owner=AUTH, callers=(EDGE,))
 BEGIN_ACTION = Call("auth.action.begin", BeginAction, BegunAction, owner=AUTH, callers=(EDGE, OPERATOR))
 END_ACTION = Call("auth.action.end", EndAction, Empty, owner=AUTH, callers=(EDGE, OPERATOR))

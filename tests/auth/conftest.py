@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -14,9 +14,9 @@ import services.auth
 from services.auth.app import create_app
 from services.auth.settings import AuthSettings
 from shared.bus import Bus
-from shared.contracts import auth, billing
+from shared.contracts import accounts, auth, billing
 from shared.contracts.call import AUTH, BILLING, EDGE, OPERATOR, Empty
-from shared.errors import RelayError
+from shared.errors import Conflict, InvalidRequest, RelayError, Unavailable
 from shared.migrate import migrate
 from shared.settings import Secret, Settings
 
@@ -30,6 +30,9 @@ class Billing:
         self.bus = bus
         self.accounts: list[billing.PutAccount] = []
         self.keys: list[billing.PutKey] = []
+        self.credits: dict[str, billing.Credit] = {}
+        self.limits: dict[str, accounts.Limits] = {}
+        self.refuses_key: Callable[[billing.PutKey], bool] = lambda ask: False
         self.refusal: RelayError | None = None
         self.may_answer = asyncio.Event()
         self.may_answer.set()
@@ -38,6 +41,9 @@ class Billing:
         """Answer from now on."""
         await self.bus.serve(billing.PUT_ACCOUNT, self._put_account)
         await self.bus.serve(billing.PUT_KEY, self._put_key)
+        await self.bus.serve(billing.CREDIT, self._credit)
+        await self.bus.serve(accounts.SET_LIMITS, self._set_limits)
+        await self.bus.serve(accounts.GET_LIMITS, self._get_limits)
         await self.bus.control.flush()
 
     async def _put_account(self, ask: billing.PutAccount) -> Empty:
@@ -46,13 +52,46 @@ class Billing:
 
     async def _put_key(self, ask: billing.PutKey) -> Empty:
         self.keys.append(ask)
+        if self.refuses_key(ask):
+            raise Unavailable("service_unavailable", part="billing")
         return await self._answer()
+
+    async def _credit(self, ask: billing.Credit) -> billing.Balance:
+        await self._answer()
+        if self.credits.setdefault(ask.idempotency_key, ask) != ask:
+            raise Conflict("id_conflict", id=ask.idempotency_key)
+        return billing.Balance(
+            account_id=ask.account_id, posted_nano_usd=ask.amount_nano_usd, held_nano_usd=0
+        )
+
+    async def _set_limits(self, ask: accounts.SetLimits) -> accounts.LimitsInForce:
+        assert ask.key_id is not None
+        await self._answer()
+        if ask.limits.concurrent_requests == 0:
+            raise InvalidRequest(
+                "invalid_value", param="concurrent_requests", problem="it must be at least 1"
+            )
+        self.limits[ask.key_id] = ask.limits
+        return in_force(ask.limits)
+
+    async def _get_limits(self, ask: accounts.GetLimits) -> accounts.LimitsInForce:
+        assert ask.key_id is not None
+        await self._answer()
+        return in_force(self.limits.get(ask.key_id, accounts.Limits()))
 
     async def _answer(self) -> Empty:
         await self.may_answer.wait()
         if self.refusal is not None:
             raise self.refusal
         return Empty()
+
+
+def in_force(limits: accounts.Limits) -> accounts.LimitsInForce:
+    """Return limits of which nothing is used."""
+    return accounts.LimitsInForce(
+        limits=limits, own_limits=limits, requests=0, tokens=0, running=0, held_nano_usd=0, day_nano_usd=0,
+        month_nano_usd=0, total_nano_usd=0,
+    )  # fmt: skip
 
 
 class World:
@@ -82,6 +121,19 @@ class World:
         finally:
             await connection.close()
 
+    async def execute(self, statement: str) -> None:
+        """Change what the database holds, as its superuser."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    async def flush_uses(self) -> None:
+        """Let auth write down what it has noted of last uses, as it does once a minute."""
+        for uses in self.app.state.uses:
+            await uses.flush()
+
 
 @pytest.fixture
 async def auth_url(database_url: str) -> str:
@@ -102,7 +154,10 @@ def settings(auth_url: str, nats_url: str) -> AuthSettings:
         database_url=Secret(auth_url),
         database_pool_size=6,
         key_pepper=Secret(secrets.token_hex(32)),
+        factor_key=Secret(secrets.token_hex(32)),
         drain_seconds=10.0,
+        outbox_page=True,
+        public_url="https://relay.example",
     )
 
 

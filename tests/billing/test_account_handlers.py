@@ -58,6 +58,49 @@ async def test_limits_are_set_shown_and_met(ledger: Ledger, bus: Bus) -> None:
     assert (now.requests, now.tokens, now.running) == (1, 150, 1)
 
 
+async def test_accounts_are_told_at_a_glance(ledger: Ledger, bus: Bus) -> None:
+    """Balance, holds, what was spent ever, what runs, and the group; what is taken back by hand is not spent."""
+    one, two = await ledger.open_account(10**9), await ledger.open_account(10**9)
+    unknown = uuid7()
+    ended, running = reserve(one), reserve(one)
+    for request in (ended, running):
+        await bus.call(billing.RESERVE, request)
+    charged = (await bus.call(billing.SETTLE, settle(ended))).charged_nano_usd
+    assert charged > 0
+    taken = billing.Credit(account_id=str(one), amount_nano_usd=-5, idempotency_key="back", reason="x")
+    await bus.call(billing.CREDIT, taken)
+    await bus.call(accounts.PUT_GROUP, accounts.Group(name="gold"))
+    await bus.call(accounts.SET_GROUP, accounts.SetGroup(account_id=str(two), group_name="gold"))
+
+    asked = accounts.AccountIds(account_ids=(str(two), str(unknown), str(one), str(one)))
+    sheets = (await bus.call(accounts.GET_SHEETS, asked)).items
+
+    posted, held = await balance(bus, one)
+    assert sorted(sheets, key=lambda each: each.running) == [
+        accounts.AccountSheet(
+            account_id=str(two), posted_nano_usd=10**9, held_nano_usd=0, spent_nano_usd=0, running=0, group_name="gold"
+        ),
+        accounts.AccountSheet(
+            account_id=str(one), posted_nano_usd=posted, held_nano_usd=held,
+            spent_nano_usd=charged, running=1,
+        ),
+    ]  # fmt: skip
+
+
+async def test_members_of_a_group_are_listed_by_key(ledger: Ledger, bus: Bus) -> None:
+    """The newest first, from below an id on."""
+    await bus.call(accounts.PUT_GROUP, accounts.Group(name="gold"))
+    ids = sorted([str(await ledger.open_account(1)) for _ in range(5)], reverse=True)
+    for account_id in ids[:4]:
+        await bus.call(accounts.SET_GROUP, accounts.SetGroup(account_id=account_id, group_name="gold"))
+
+    first = await bus.call(accounts.LIST_MEMBERS, accounts.ListMembers(group_name="gold", limit=3))
+    rest = accounts.ListMembers(group_name="gold", limit=3, before_id=first.account_ids[-1])
+
+    assert first.account_ids == tuple(ids[:3])
+    assert (await bus.call(accounts.LIST_MEMBERS, rest)).account_ids == (ids[3],)
+
+
 async def test_each_limit_has_a_sentence(ledger: Ledger, bus: Bus) -> None:
     """In both languages, complete; one that waiting does not help says nothing of waiting."""
     account = await ledger.open_account(10**6)

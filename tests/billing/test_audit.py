@@ -28,6 +28,7 @@ FAULTS = {
     "I22": "INSERT INTO billing.outbox (subject, transfer_id) VALUES ('billing.event.credited', 999)",
     "I29": "UPDATE billing.meter SET running = running + 1",
     "I30": "UPDATE billing.meter SET total_nano_usd = total_nano_usd + 1",
+    "I31": "UPDATE billing.traffic SET requests = requests + 1 WHERE scope = 'status'",
     "I28": "DELETE FROM billing.transfer WHERE kind = 'write_off'",
 }
 
@@ -48,6 +49,8 @@ async def busy(ledger: Ledger) -> Ledger:
     )
     await ledger.call("end_lease", "gone")
     assert (await ledger.one(expire(lost, account)))["result"] == "ok"
+    rows = await ledger.connection.fetch("SELECT id FROM billing.outbox ORDER BY id LIMIT 2")
+    await ledger.call("outbox_published", [row["id"] for row in rows])
     return ledger
 
 

@@ -44,6 +44,7 @@ def reserves(draw: st.DrawFn) -> Command:
         model=draw(st.sampled_from((*MODELS, *MODELS, "unpriced"))),
         fingerprint="f" if draw(MOSTLY) else "g",
         choices=draw(st.integers(1, 2)),
+        is_stream=draw(st.booleans()),
         input_tokens_bound=draw(st.integers(0, 300)),
         output_tokens_wanted=draw(st.none() | st.integers(0, 200)),
     )
@@ -57,6 +58,12 @@ def settlements(draw: st.DrawFn) -> Command:
     return settle(
         *draw(requests()),
         attempt=draw(ATTEMPTS),
+        outcome=draw(
+            st.sampled_from(("completed", "completed", "client_gone", "upstream_failed", "unfunded"))
+        ),
+        error=draw(st.none() | st.just("upstream_error")),
+        first_output_ms=draw(st.none() | st.integers(0, 5_000)),
+        took_ms=draw(st.none() | st.integers(0, 60_000)),
         is_charged=is_charged,
         writeoff_cause=None if is_charged else "platform_failed",
         is_estimated=draw(st.booleans()),
@@ -117,7 +124,7 @@ class Machine(RuleBasedStateMachine):
     @initialize(money=st.integers(500, 5000))
     def begin(self, money: int) -> None:
         """Three accounts, the last without money; two leases and two prices."""
-        tables = "account, api_key, lease, hold, transfer, usage, price, outbox"
+        tables = "account, api_key, lease, hold, transfer, usage, price, outbox, traffic, timing"
         names = ", ".join(f"billing.{name}" for name in tables.split(", "))
         self._do(
             self.ledger.connection.execute(
@@ -241,6 +248,19 @@ class Machine(RuleBasedStateMachine):
     def expire(self) -> None:
         """Let the reaper pass."""
         assert self._call("expire", 256, 0, 0) == self.model.expire()
+
+    @rule(places=st.lists(st.integers(0, 20), max_size=10), is_repeated=st.booleans())
+    def publish(self, places: list[int], is_repeated: bool) -> None:
+        """Take some events out of the outbox, in any order, and perhaps the very same again; invariant I31 looks at the counts."""
+        rows = self._do(self.ledger.connection.fetch("SELECT id FROM billing.outbox ORDER BY id"))
+        ids = [rows[place]["id"] for place in places if place < len(rows)]
+        for _ in range(1 + is_repeated):
+            self._call("outbox_published", ids)
+
+    @rule(limit=st.integers(0, 5))
+    def count_untold(self, limit: int) -> None:
+        """Count some of what nobody is told of."""
+        self._call("count_untold", limit)
 
     @invariant()
     def agree(self) -> None:

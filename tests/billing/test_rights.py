@@ -7,8 +7,8 @@ from shared.ids import uuid7
 from tests.billing.bookkeeping import Ledger, reserve, settle, void
 
 TABLES = (
-    "account", "account_group", "api_key", "code", "code_batch", "hold", "idempotency", "lease", "meter", "migration", "outbox",
-    "platform_account", "price", "transfer", "usage",
+    "account", "account_group", "api_key", "audit_result", "code", "code_batch", "hold", "idempotency", "lease", "meter",
+    "migration", "outbox", "platform_account", "price", "timing", "traffic", "transfer", "usage",
 )  # fmt: skip
 
 
@@ -18,9 +18,14 @@ async def service(ledger: Ledger) -> Ledger:
     await ledger.set_price()
     account, settled, voided = await ledger.open_account(10_000), uuid7(), uuid7()
     await ledger.execute(
-        reserve(settled, account, idempotency_key="k"), settle(settled, account), reserve(voided, account), void(voided, account),
-        reserve(uuid7(), account), void(uuid7(), account),
+        reserve(settled, account, idempotency_key="k", is_stream=True), settle(settled, account, first_output_ms=1, took_ms=2),
+        reserve(voided, account), void(voided, account), reserve(uuid7(), account), void(uuid7(), account),
     )  # fmt: skip
+    (first, *_) = await ledger.connection.fetch(
+        "SELECT id FROM billing.outbox WHERE request_id = $1", settled
+    )
+    await ledger.call("outbox_published", [first["id"]])
+    await ledger.call("note_audit", 1, 1, 0)
     await ledger.call("put_group", "group", "{}", [], 1_000_000)
     await ledger.call("set_group", account, "group")
     await ledger.call("make_codes", "batch", 1, None, [bytes(32)])
@@ -63,9 +68,9 @@ async def test_service_runs_its_functions_and_no_inner_one(service: Ledger) -> N
     )
     granted = {row["proname"] for row in functions if row["is_granted"]}
     assert granted == {
-        "claim_code", "credit", "delete_group", "end_lease", "execute", "expire", "lead_outbox", "limits_of", "make_codes",
-        "outbox_batch", "outbox_published", "prune_idempotency", "prune_tombstones", "put_account", "put_group", "put_key",
-        "renew_lease", "revoke_codes", "set_group", "set_limits", "set_price",
+        "claim_code", "count_untold", "credit", "delete_group", "end_lease", "execute", "expire", "lead_outbox", "limits_of",
+        "make_codes", "note_audit", "outbox_batch", "outbox_published", "prune_idempotency", "prune_tombstones", "put_account",
+        "put_group", "put_key", "renew_lease", "revoke_codes", "set_group", "set_limits", "set_price", "transfer_id_at",
     }  # fmt: skip
     for row in functions:
         assert not row["is_public"]

@@ -5,7 +5,8 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -101,12 +102,19 @@ def run(*arguments: str, given: str | bytes | None = None, environment: Mapping[
 @pytest.fixture(scope="session")
 def running(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     """Auth, billing and the dispatcher, with a database and a bus of their own."""
-    name = f"cli_{secrets.token_hex(8)}"
+    with relay_of(postgres_url, tmp_path_factory.mktemp("nats")) as made:
+        yield made
+
+
+@contextmanager
+def relay_of(postgres_url: str, nats_dir: Path) -> Iterator[Relay]:
+    """Yield the command line of services that run for as long as this is entered."""
+    name = f"relay_{secrets.token_hex(8)}"
     database_url = urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
     passwords = {party: secrets.token_hex(16) for party in PARTIES}
     asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE template0"))
     asyncio.run(migrate_all(database_url))
-    with EmbeddedNats(tmp_path_factory.mktemp("nats"), nats_config(passwords)) as nats:
+    with EmbeddedNats(nats_dir, nats_config(passwords)) as nats:
         made = Relay(nats.url, database_url, passwords)
         with Services(made):
             yield made
@@ -149,6 +157,7 @@ class Services:
     def _apps(self) -> Iterator[Starlette]:
         auth, billing, dispatcher = (self._relay.variables_of(party) for party in (AUTH, BILLING, DISPATCHER))
         auth["RELAY_KEY_PEPPER"] = self._relay.key_pepper
+        auth["RELAY_OUTBOX_PAGE"] = "true"
         dispatcher["RELAY_MASTER_KEY"] = self._relay.master_key
         billing["RELAY_CODE_PEPPER"] = secrets.token_hex(32)
         billing_settings = load(BillingSettings, billing)

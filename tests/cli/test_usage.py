@@ -7,7 +7,7 @@ import pytest
 
 from services.cli.database import Audited
 from shared.bus import Bus
-from shared.contracts import accounts, auth, billing
+from shared.contracts import accounts, auth, billing, records
 from shared.contracts.call import EDGE
 from shared.ids import process_id, uuid7
 from shared.settings import Settings, load
@@ -52,9 +52,33 @@ def test_usage_is_listed(running: Relay, spent: str) -> None:
     all_of_them = running.text("usage", "list", "--limit", "1000", "--json")
 
     row = mine.splitlines()[1].split()
-    assert (row[0], row[3:]) == (spent, ["u", "100", "20", "0.00014", "completed", "C1", "demo"])
-    records = msgspec.json.decode(all_of_them, type=billing.UsageRecords).items
-    assert spent in [each.request_id for each in records]
+    assert (row[0], row[3:]) == (spent, ["u", "100", "20", "0.00014", "complete", "C1", "demo"])
+    listed = msgspec.json.decode(all_of_them, type=records.CallPage).items
+    assert spent in [each.request_id for each in listed]
+
+
+def test_usage_is_filtered(running: Relay, spent: str) -> None:
+    """By what the console filters by; what is given must all hold, and what finds nothing lists nothing."""
+    good = (
+        "--model",
+        "u",
+        "--state",
+        "complete",
+        "--channel",
+        "demo",
+        "--since",
+        "2020-01-01",
+        "--request",
+        spent,
+    )
+    assert spent in running.text("usage", "list", *good)
+    for other in (
+        ("--model", "v"), ("--state", "failed"), ("--channel", "other"), ("--error", "upstream_error"), ("--until", "2020-01-01"),
+        ("--request", str(uuid7())), ("--before", spent), ("--key", "A" * 12),
+    ):  # fmt: skip
+        assert spent not in running.text("usage", "list", "--account", "olga@example.com", *other)
+    page = running.text("usage", "list", "--model", "u", "--limit", "1")
+    assert spent in page
 
 
 def test_one_request_has_a_receipt(running: Relay, spent: str) -> None:

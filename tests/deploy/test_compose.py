@@ -73,12 +73,12 @@ def test_each_service_is_given_its_own_secrets_alone() -> None:
         assert set(CONTAINERS[name]["secrets"]) == {f"nats_password_of_{name}"} | database | own[name]
 
 
-def test_only_the_dispatcher_reaches_outside_and_only_the_edge_is_reached() -> None:
-    """A network leads outside unless it is internal, or its addresses are not translated."""
+def test_who_reaches_outside_and_that_only_the_edge_is_reached() -> None:
+    """The dispatcher for models, auth for mail. A network leads outside unless it is internal or translates no addresses."""
     outward = {name for name, network in COMPOSE["networks"].items() if not _is_closed(network)}
     reach_out = {name for name, each in CONTAINERS.items() if outward & set(each["networks"])}
 
-    assert reach_out == {"dispatcher"}
+    assert reach_out == {"auth", "dispatcher"}
     assert [name for name, each in CONTAINERS.items() if "ports" in each] == ["edge"]
     port = next(f.default for f in msgspec.structs.fields(KINDS["edge"]) if f.name == "port")
     assert CONTAINERS["edge"]["ports"] == [f"${{RELAY_PUBLISH:-127.0.0.1:8080}}:{port}"]

@@ -29,6 +29,7 @@ PRIVATE = (
     "fe80::1",
     "::1",
 )
+MAIL = (465, 587)
 PUBLIC = ("104.18.6.192", "8.8.8.8", "2606:4700::1")
 
 Labels = dict[str, str]
@@ -122,6 +123,15 @@ def test_only_the_dispatcher_reaches_the_internet(policies: Policies) -> None:
             assert not any(policies.lets_out(pod.labels, address, port) for port in (22, 80, POSTGRES, NATS))
         for address in PRIVATE:
             assert not any(policies.lets_out(pod.labels, address, port) for port in (80, HTTPS, 6443, 10250))
+
+
+def test_only_auth_reaches_a_mail_server(policies: Policies) -> None:
+    """By the ports for handing in messages, and never the metadata of a cloud."""
+    for pod in pods(RENDERED["base"]):
+        for port in MAIL:
+            for address in PUBLIC:
+                assert policies.lets_out(pod.labels, address, port) == (pod.name == "auth"), pod.name
+            assert not policies.lets_out(pod.labels, "169.254.169.254", port)
 
 
 def test_only_the_gateway_and_prometheus_come_from_outside(policies: Policies) -> None:

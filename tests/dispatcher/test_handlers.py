@@ -66,6 +66,55 @@ async def test_an_update_changes_what_is_given(world: World) -> None:
     assert offered.items == ()
 
 
+async def test_states_are_given_to_several_at_once(world: World) -> None:
+    """All of them, or none when one is unknown; each counts as a change."""
+    for name in ("one", "two", "three"):
+        await world.channel("https://api.example.com/v1", name, models={name: name})
+    ask = dispatcher.SetStates(names=("two", "one", "one"), state="off")
+
+    changed = await world.edge.call(dispatcher.SET_STATES, ask)
+    with pytest.raises(NotFound):
+        await world.edge.call(dispatcher.SET_STATES, dispatcher.SetStates(names=("three", "no"), state="off"))
+
+    assert [(info.name, info.state, info.version) for info in changed.items] == [
+        ("one", "off", 2),
+        ("two", "off", 2),
+    ]
+    assert {name: info.state for name, info in (await listed(world)).items()} == {
+        "one": "off", "two": "off", "three": "on"
+    }  # fmt: skip
+    offered = await world.edge.call(dispatcher.LIST_MODELS, dispatcher.ListModels())
+    assert [model.id for model in offered.items] == ["three"]
+
+
+async def test_states_at_once_never_wait_for_each_other(world: World) -> None:
+    """In whatever order their channels are named."""
+    names = tuple(f"c{number}" for number in range(8))
+    for name in names:
+        await world.channel("https://api.example.com/v1", name)
+    orders = [names, names[::-1], names[4:] + names[:4]] * 4
+
+    states: list[dispatcher.ChannelState] = ["on", "off", "draining"]
+    await asyncio.gather(
+        *(
+            world.edge.call(dispatcher.SET_STATES, dispatcher.SetStates(names=order, state=state))
+            for order, state in zip(orders, states * 4, strict=True)
+        )
+    )
+
+    infos = (await listed(world)).values()
+    assert len({info.state for info in infos}) == 1, "one of them was the last, for all"
+    assert {info.version for info in infos} == {13}
+
+
+async def test_a_channel_can_begin_switched_off(world: World) -> None:
+    """And then nothing is offered of it."""
+    made = await world.channel("https://api.example.com/v1", "one", state="off")
+
+    assert made.state == "off"
+    assert (await world.edge.call(dispatcher.LIST_MODELS, dispatcher.ListModels())).items == ()
+
+
 async def test_updates_at_once_are_each_applied(world: World) -> None:
     """None of them overwrites another with what it had read before."""
     await world.channel("https://api.example.com/v1", "one")

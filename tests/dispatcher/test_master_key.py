@@ -4,8 +4,8 @@ import secrets
 
 import pytest
 
-from services.dispatcher.master_key import FIRST_KEY_ID, key_id, sealer
-from services.dispatcher.sealing import CannotOpen, Sealer
+from services.dispatcher.master_key import FIRST_KEY_ID, sealer
+from shared.sealing import CannotOpen, Sealer, key_id
 from shared.settings import Secret, SettingsError
 
 OLD, NEW = secrets.token_hex(32), secrets.token_hex(32)

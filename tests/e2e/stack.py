@@ -72,6 +72,11 @@ class RunningStack:
         return f"http://{HOST}:{self.port}"
 
     @property
+    def public_url(self) -> str:
+        """Where people reach the console: by name, since a passkey belongs to one."""
+        return f"http://localhost:{self.port}"
+
+    @property
     def base_url(self) -> str:
         """What an SDK is given."""
         return self.url + "/v1"

@@ -1,6 +1,6 @@
 """Faults in limits, growing holds, codes and receipts."""
 
-from tests.mutants.money import CHARGING, GROWTH_SQL, LAST_SQL, LIMITS_SQL, TABLE
+from tests.mutants.money import CHARGING, GROWTH_SQL, LAST_SQL, LIMITS_SQL, RECORDS_SQL, TABLE
 from tests.mutants.mutant import Mutant
 
 CODES_SQL = "services/billing/migrations/0011_codes.sql"
@@ -22,7 +22,7 @@ LEDGER = (
         LIMITS + "concurrent_requests_are_the_live_holds",
     ),
     _mutant(
-        "void leaves its tokens counted", "limits: what was not used is given back", LAST_SQL,
+        "void leaves its tokens counted", "limits: what was not used is given back", RECORDS_SQL,
         "change_meters(hold, -1, -hold.amount_nano_usd, 0, -hold.tokens_counted)",
         "change_meters(hold, -1, -hold.amount_nano_usd, 0, 0)",
         LIMITS + "tokens_are_reserved_and_corrected",
@@ -61,7 +61,7 @@ LEDGER = (
         GROWTH + "a_hold_grows_until_the_wallet_ends",
     ),
     _mutant(
-        "secret thoughts on credit", "growth: what cannot be watched is held whole", GROWTH_SQL,
+        "secret thoughts on credit", "growth: what cannot be watched is held whole", RECORDS_SQL,
         "IF command.is_stream AND 'reasoning' <> ALL (price.capabilities) THEN", "IF command.is_stream THEN",
         GROWTH + "what_cannot_be_watched_is_held_whole",
     ),

@@ -10,6 +10,8 @@ PRICES_SQL = "services/billing/migrations/0007_prices.sql"
 LIMITS_SQL = "services/billing/migrations/0008_limits.sql"
 GROWTH_SQL = "services/billing/migrations/0009_growth.sql"
 LAST_SQL = "services/billing/migrations/0010_ends.sql"
+RECORDS_SQL = "services/billing/migrations/0012_records.sql"
+TRAFFIC_SQL = "services/billing/migrations/0013_traffic.sql"
 CHARGING = "services/billing/charging.py"
 EXECUTE = "tests/billing/test_execute.py::test_"
 FUNCTIONS = "tests/billing/test_functions.py::test_"
@@ -29,24 +31,24 @@ LEDGER = (
         EXECUTE + "expired_hold_is_settled_late_once",
     ),
     _mutant(
-        "void keeps the money held", "I2: what is held is the sum of the live holds", LAST_SQL,
+        "void keeps the money held", "I2: what is held is the sum of the live holds", RECORDS_SQL,
         "        answer.held_nano_usd := answer.held_nano_usd - hold.amount_nano_usd;\n        IF hold.is_metered THEN\n"
         "            PERFORM billing.change_meters(hold, -1,",
         "        IF hold.is_metered THEN\n            PERFORM billing.change_meters(hold, -1,",
         EXECUTE + "void_frees_the_hold",
     ),
     _mutant(
-        "reserve ignores other holds", "I3: available is never negative", GROWTH_SQL,
+        "reserve ignores other holds", "I3: available is never negative", RECORDS_SQL,
         "IF hold.amount_nano_usd > room.nano_usd OR (", "IF hold.amount_nano_usd > room.ceiling_nano_usd OR (",
         EXECUTE + "refusal_tells_whether_waiting_helps",
     ),
     _mutant(
-        "charge beyond what is available", "I3: available is never negative", LAST_SQL,
+        "charge beyond what is available", "I3: available is never negative", RECORDS_SQL,
         "'over', hold, least(due - settled, room.nano_usd)", "'over', hold, due - settled",
         EXECUTE + "cost_above_the_hold_takes_what_is_available_and_writes_off_the_rest",
     ),
     _mutant(
-        "late charge beyond what is available", "I3: available is never negative", LAST_SQL,
+        "late charge beyond what is available", "I3: available is never negative", RECORDS_SQL,
         "'late', hold, least(due, room.nano_usd)", "'late', hold, due",
         EXECUTE + "expired_hold_is_settled_late_once",
     ),
@@ -56,22 +58,22 @@ LEDGER = (
         "tests/billing/test_races.py::test_locked_account_is_busy_and_delays_nobody",
     ),
     _mutant(
-        "settle without a state check", "I4: a hold ends once", LAST_SQL,
+        "settle without a state check", "I4: a hold ends once", RECORDS_SQL,
         "ELSIF hold.state IN ('SETTLED', 'VOIDED') THEN", "ELSIF hold.state = 'VOIDED' THEN",
         EXECUTE + "settle_again_returns_the_stored_outcome",
     ),
     _mutant(
-        "settle after void", "I4: a hold ends once", LAST_SQL,
+        "settle after void", "I4: a hold ends once", RECORDS_SQL,
         "ELSIF hold.state IN ('SETTLED', 'VOIDED') THEN", "ELSIF hold.state = 'SETTLED' THEN",
         EXECUTE + "void_frees_the_hold",
     ),
     _mutant(
-        "void after settle", "I4: a hold ends once", LAST_SQL,
+        "void after settle", "I4: a hold ends once", RECORDS_SQL,
         "ELSIF hold.state <> 'HELD' THEN", "ELSIF hold.state NOT IN ('HELD', 'SETTLED') THEN",
         EXECUTE + "settle_again_returns_the_stored_outcome",
     ),
     _mutant(
-        "no tombstone", "I4: a reserve after its void does not revive the request", LAST_SQL,
+        "no tombstone", "I4: a reserve after its void does not revive the request", RECORDS_SQL,
         "        INSERT INTO billing.hold (id, account_id, amount_nano_usd, attempt, state, outcome, attempts, closed_at)\n"
         "            VALUES (command.id, command.account_id, 0, command.attempt, 'VOIDED', command.reason, command.attempts,\n"
         "                    clock_timestamp())\n"
@@ -81,17 +83,17 @@ LEDGER = (
         "tests/billing/test_handlers.py::test_a_void_before_its_reserve_is_final",
     ),
     _mutant(
-        "settle above the hold", "I5: a hold settles within its amount", LAST_SQL,
+        "settle above the hold", "I5: a hold settles within its amount", RECORDS_SQL,
         "settled := least(due, hold.amount_nano_usd);", "settled := due;",
         EXECUTE + "cost_above_the_hold_takes_what_is_available_and_writes_off_the_rest",
     ),
     _mutant(
-        "charge without its usage transfer", "I6: a settled hold has one usage transfer", LAST_SQL,
+        "charge without its usage transfer", "I6: a settled hold has one usage transfer", RECORDS_SQL,
         "billing.take(answer, 'usage', hold, settled)", "billing.take(answer, 'over', hold, settled)",
         EXECUTE + "cost_above_the_hold_takes_what_is_available_and_writes_off_the_rest",
     ),
     _mutant(
-        "another request under the same id", "I7: the same id with other arguments is an error", GROWTH_SQL,
+        "another request under the same id", "I7: the same id with other arguments is an error", RECORDS_SQL,
         "            WHEN hold.fingerprint <> command.fingerprint THEN 'conflict'\n", "",
         EXECUTE + "reserve_with_other_arguments_is_a_conflict",
     ),
@@ -136,7 +138,7 @@ LEDGER = (
         FUNCTIONS + "reapers_in_parallel_expire_each_hold_once",
     ),
     _mutant(
-        "late settlement twice", "I10: an expired hold has at most one late row", LAST_SQL,
+        "late settlement twice", "I10: an expired hold has at most one late row", RECORDS_SQL,
         "IF FOUND OR cost = 0 THEN", "IF cost = 0 THEN",
         EXECUTE + "expired_hold_is_settled_late_once",
     ),
@@ -158,7 +160,7 @@ LEDGER = (
         "tests/billing/test_pricing.py::test_sql_and_python_compute_the_same",
     ),
     _mutant(
-        "today's price", "I12: a request is charged by the price of its hold", LAST_SQL,
+        "today's price", "I12: a request is charged by the price of its hold", RECORDS_SQL,
         "(SELECT p FROM billing.price AS p WHERE p.id = hold.price_id)",
         "(SELECT p FROM billing.price AS p WHERE p.model = hold.model ORDER BY p.id DESC LIMIT 1)",
         EXECUTE + "settle_uses_the_price_of_the_hold",
@@ -197,14 +199,14 @@ LEDGER = (
         EXECUTE + "free_settlement_writes_the_cost_off",
     ),
     _mutant(
-        "stale claim accepted", "attempt: the claim of an old attempt is refused", LAST_SQL,
+        "stale claim accepted", "attempt: the claim of an old attempt is refused", RECORDS_SQL,
         "    ELSIF command.attempt < hold.attempt THEN\n        answer := billing.with_hold(answer, hold);\n"
         "        answer.result := 'stale_attempt';\n        RETURN answer;\n    END IF;\n\n    command :=",
         "    END IF;\n\n    command :=",
         EXECUTE + "higher_attempt_fences_off_lower_ones",
     ),
     _mutant(
-        "stale void accepted", "attempt: an old attempt cannot void the hold", LAST_SQL,
+        "stale void accepted", "attempt: an old attempt cannot void the hold", RECORDS_SQL,
         "    ELSIF command.attempt < hold.attempt THEN\n        answer := billing.with_hold(answer, hold);\n"
         "        answer.result := 'stale_attempt';\n        RETURN answer;\n    ELSIF hold.id IS NULL THEN\n        INSERT",
         "    ELSIF hold.id IS NULL THEN\n        INSERT",

@@ -2,8 +2,8 @@
 
 from tests.mutants.mutant import Mutant
 
-DIFFERENCE = "services/catalogue/difference.py"
-IN_DIFFERENCE = "tests/catalogue/test_difference.py::test_"
+DIFFERENCE = "shared/catalogue/difference.py"
+IN_DIFFERENCE = "tests/shared/catalogue/test_difference.py::test_"
 IN_IMPORT = "tests/cli/test_price_import.py::test_"
 
 

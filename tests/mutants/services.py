@@ -93,7 +93,7 @@ EDGE = (
     ),
     _mutant(
         "unanswered reserve left alone", "money: a reserve of unknown outcome is voided", RELAY,
-        'self._void(question, "reserve_unanswered")', "pass",
+        'self._void(question, "reserve_unanswered", error)', "pass",
         IN_RELAY + "a_reserve_with_an_answer_that_says_nothing_is_voided",
     ),
     _mutant(
@@ -135,8 +135,7 @@ EDGE = (
     ),
     _mutant(
         "broken answer claimed as complete", "C8: what broke between the two is free", RELAY,
-        'outcome = "platform_failed" if is_ours and claim.outcome == "completed" else claim.outcome',
-        "outcome = claim.outcome",
+        'claim = msgspec.structs.replace(claim, outcome="platform_failed", error=_code(exchange))', "pass",
         RELAY_ENDINGS + "an_answer_that_broke_on_the_way_is_not_claimed_as_complete",
     ),
     _mutant(
@@ -146,7 +145,7 @@ EDGE = (
     ),
     _mutant(
         "user pays for a lost dispatcher", "C8: what broke here is free", RELAY,
-        'outcome="platform_failed",', 'outcome="completed",',
+        'outcome="platform_failed",\n        is_up', 'outcome="completed",\n        is_up',
         RELAY_ENDINGS + "a_dispatcher_lost_in_its_answer_costs_the_user_nothing",
     ),
     _mutant(
@@ -165,9 +164,9 @@ EDGE = (
         IN_PRINCIPALS + "an_answer_that_is_older_than_a_change_is_not_remembered",
     ),
     _mutant(
-        "revocation is not billing's", "key: a change is acknowledged after billing holds it", "services/auth/handlers.py",
-        "            key = await store.revoke_key(connection, ask.key_id)\n            await self._put_key(key)\n",
-        "            key = await store.revoke_key(connection, ask.key_id)\n        await self._put_key(key)\n",
+        "revocation is not billing's", "key: a change is acknowledged after billing holds it", "services/auth/key_handlers.py",
+        "            key = await key_store.revoke(connection, ask.key_id)\n            await self._put(key)\n",
+        "            key = await key_store.revoke(connection, ask.key_id)\n        await self._put(key)\n",
         "tests/auth/test_changes.py::test_a_change_that_billing_refuses_is_not_made",
     ),
 )  # fmt: skip
@@ -282,7 +281,7 @@ DISPATCHER = (
     ),
     _mutant(
         "undelivered answer is charged", "C8: what Relay lost on the way is free", ANSWERING,
-        'return msgspec.structs.replace(claim, outcome="platform_failed")', "return claim",
+        'return msgspec.structs.replace(claim, outcome="platform_failed", error="stream_interrupted")', "return claim",
         IN_ANSWERING + "a_whole_answer_that_the_edge_never_got_is_not_charged_as_complete",
     ),
     _mutant(

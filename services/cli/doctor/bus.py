@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from services.cli.deployment import DeploymentSettings
 from services.cli.doctor.report import Report
 from shared.bus import Bus, Link, Server, look
-from shared.contracts import auth, billing, dispatcher
-from shared.contracts.call import OPERATOR, Call, Q, R
+from shared.contracts import auth, billing, dispatcher, site
+from shared.contracts.call import OPERATOR, Call, Empty, Q, R
 from shared.errors import RelayError, Unavailable
 from shared.settings import Secret, Settings
 
@@ -24,6 +24,7 @@ SOUND = ((2, 12, 15), (2, 13, 0), (2, 14, 5))
 OLDEST = "2.14.5"
 PROBE_SECONDS = 2.0
 ANYBODY = "anybody"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _NUMBERS = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
@@ -199,6 +200,9 @@ async def _check_spill(bus: Bus, report: Report) -> None:
 
 async def _check_services(bus: Bus, report: Report) -> None:
     await _asked(bus, report, auth.LIST_ACCOUNTS, auth.ListAccounts(limit=1))
+    known = await _asked(bus, report, site.GET_SITE, Empty())
+    if known is not None:
+        check_site(known, report)
     prices = await _asked(bus, report, billing.LIST_PRICES, billing.ListPrices())
     offered = await _asked(bus, report, dispatcher.LIST_MODELS, dispatcher.ListModels())
     if prices is None or offered is None:
@@ -215,6 +219,29 @@ async def _check_services(bus: Bus, report: Report) -> None:
             "prices",
             f"{model} has a price, but no enabled channel offers it",
             "Add it to a channel, or enable one",
+        )
+
+
+def check_site(known: site.Site, report: Report) -> None:
+    """Report what keeps messages from people, or shows them to others."""
+    is_local = urlsplit(known.public_url).hostname in LOOPBACK
+    if known.settings.sign_up != "off" and not known.has_mail and not known.has_outbox:
+        report.wrong(
+            "mail",
+            "people may sign up, but no mail server is set that could send them the link",
+            "Set RELAY_SMTP_HOST and RELAY_SMTP_FROM for auth, or run `relay site set --sign-up off`",
+        )
+    if known.has_outbox and not is_local:
+        report.wrong(
+            "mail",
+            "anybody can read the messages to everybody at /api/outbox",
+            "Take RELAY_OUTBOX_PAGE away from auth, and set RELAY_SMTP_HOST",
+        )
+    if known.settings.sign_up != "off" and known.has_mail and is_local:
+        report.wrong(
+            "mail",
+            f"the links in messages lead to {known.public_url}",
+            "Set RELAY_PUBLIC_URL for auth and edge to where people reach the console",
         )
 
 

@@ -14,10 +14,10 @@ from services.devstack.secrets import login_of
 from services.dispatcher import store
 from services.dispatcher.channels import CREDENTIAL
 from services.dispatcher.master_key import sealer
-from services.dispatcher.sealing import CannotOpen
 from shared.db import AWAY, Connection, connect
 from shared.errors import Unavailable
 from shared.migrate import MigrationRefused, difference
+from shared.sealing import CannotOpen
 from shared.settings import SettingsError
 
 PART = "PostgreSQL"

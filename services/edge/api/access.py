@@ -16,15 +16,15 @@ from services.edge.addresses import client_address
 from services.edge.api.context import Person
 from services.edge.api.endpoint import Endpoint
 from services.edge.settings import EdgeSettings
+from shared import keys
 from shared.bearer import sha256_of
 from shared.bus import Bus
-from shared.contracts import people
+from shared.contracts import factors, people
 from shared.contracts.people import Client
 from shared.errors import Forbidden, Unauthenticated
 
 SESSION_DAYS = 30  # of the cookie; the server ends the session long before when nobody uses it
 CONSOLE_HEADER = b"x-relay-console"
-MANAGEMENT_PREFIX = "mk-relay-"
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{20,100}")
 _BROWSERS = (
@@ -113,9 +113,22 @@ class Access:
 
     async def _by_key(self, bearer: str) -> Person:
         scheme, _, credential = bearer.partition(" ")
-        if scheme.lower() != "bearer" or not credential.strip().startswith(MANAGEMENT_PREFIX):
+        if scheme.lower() != "bearer":
             raise Unauthenticated("management_key_needed")
-        raise Unauthenticated("invalid_management_key")
+        key = keys.parse(credential.strip(), keys.MANAGEMENT_PREFIX)
+        if key is None:
+            raise Unauthenticated("management_key_needed")
+        question = factors.VerifyManagementKey(key_id=key.id, secret_sha256=key.secret_sha256)
+        found = await self._bus.call(factors.VERIFY_MANAGEMENT_KEY, question)
+        return Person(
+            user_id=found.user_id,
+            account_id=found.account_id,
+            email=found.email,
+            role=found.role,
+            language=found.language,
+            is_fresh=True,
+            through="management key",
+        )
 
 
 def check_rights(endpoint: Endpoint, person: Person | None) -> None:

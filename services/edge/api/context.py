@@ -80,6 +80,16 @@ class Context:
         return self._person
 
     @property
+    def address(self) -> str:
+        """The address that the request comes from, empty if nobody knows."""
+        return self.client.address
+
+    @property
+    def agent(self) -> str:
+        """Browser and system in words, empty if not known."""
+        return self.client.agent
+
+    @property
     def is_signed_in(self) -> bool:
         """Whether somebody asks who is known, also where nobody need be."""
         return self._person is not None

@@ -17,7 +17,8 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     `takes` is the body of an unsafe method, `query` what stands behind the question mark. `is_dangerous` asks for the password or a
     second factor within the last minutes, unless a management key is shown. `media` is what a route gives that is not JSON.
-    `is_browser_only` refuses management keys: it is about the session itself.
+    `is_browser_only` refuses management keys: it is about the session itself. `ignores_unknown` lets the query have parameters
+    that are not ours, which other routes refuse: what another site sends a browser back with (RFC 6749 §4.1.2).
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -29,6 +30,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     query: type[msgspec.Struct] = Nothing
     is_dangerous: bool = False
     is_browser_only: bool = False
+    ignores_unknown: bool = False
     media: str = "application/json"
 
     @property

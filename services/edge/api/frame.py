@@ -7,10 +7,10 @@ then is the body read. An action of an operator is written down before it is don
 import json
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 from services.edge.admission import Admission
@@ -88,18 +88,15 @@ class Frame:
             cookies=cookies_of(scope),
             person=person,
         )
-        query = query_of(scope["query_string"], endpoint.query)
+        query = query_of(scope["query_string"], endpoint.query, ignores_unknown=endpoint.ignores_unknown)
         ask = await _body(endpoint, scope, receive) if is_unsafe else Nothing()
-        handler = self._handlers[endpoint]
-        if endpoint.access != "operator" or not is_unsafe:
-            return context, await handler(context, ask, query)
-        number = await trail.begin(context, endpoint, ask)
+        begun = await trail.begin(context, endpoint, ask)
         try:
-            answer = await handler(context, ask, query)
-        except RelayError as error:
-            await trail.end(context, number, error.code)
+            answer = await self._handlers[endpoint](context, ask, query)
+        except Exception as error:
+            await trail.end(context, begun, error)
             raise
-        await trail.end(context, number, "done")
+        await trail.end(context, begun)
         return context, answer
 
     async def _send(
@@ -130,9 +127,29 @@ def routes(endpoints: tuple[Endpoint, ...], frame: "FrameAt") -> list[BaseRoute]
     """Return the routes of the API; those whose path has no parameter come first, so that no name hides them."""
     ordered = sorted(endpoints, key=lambda endpoint: "{" in endpoint.path)
     return [
-        Route("/api" + endpoint.path, _Bound(frame, endpoint), methods=[endpoint.method])
+        _EncodedRoute("/api" + endpoint.path, _Bound(frame, endpoint), methods=[endpoint.method])
         for endpoint in ordered
     ]
+
+
+class _EncodedRoute(Route):
+    """A route that finds its parameters in the path as it was sent, and then decodes each.
+
+    People name channels, groups and batches as they like: a slash in a name is sent as %2F, and is no end of a parameter.
+    """
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Return whether this route is meant, and its parameters decoded; what is no UTF-8 names nothing."""
+        sent = scope.get("raw_path") or scope["path"].encode()
+        match, found = super().matches({**scope, "path": sent.decode("ascii", "replace"), "root_path": ""})
+        if match is not Match.NONE:
+            try:
+                found["path_params"] = {
+                    name: unquote(str(value), errors="strict") for name, value in found["path_params"].items()
+                }
+            except UnicodeDecodeError:
+                return Match.NONE, {}
+        return match, found
 
 
 class FrameAt:
@@ -152,7 +169,7 @@ class _Bound:
         await self._place.frame.serve(self._endpoint, scope, receive, send)
 
 
-def query_of(text: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:
+def query_of(text: bytes, kind: type[msgspec.Struct], *, ignores_unknown: bool = False) -> msgspec.Struct:
     """Return what stands behind the question mark as `kind`. Raises: InvalidRequest naming the parameter."""
     if len(text) > QUERY_BYTES_MAX:
         raise InvalidRequest(
@@ -162,6 +179,8 @@ def query_of(text: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:
     known = {field.name for field in msgspec.structs.fields(kind)}
     for name, value in _pairs(text):
         if name not in known:
+            if ignores_unknown:
+                continue
             raise InvalidRequest("unknown_parameter", param=name[:100], name=name[:100])
         if name in given:
             raise InvalidRequest("invalid_value", param=name, problem=f"'{name}' is given twice")

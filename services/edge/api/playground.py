@@ -8,6 +8,7 @@ from starlette.types import Scope
 
 from services.edge.api.access import Access, cookies_of
 from shared.bus import Bus
+from shared.contracts import auth
 from shared.contracts.auth import Principal
 from shared.errors import Unauthenticated
 
@@ -26,4 +27,5 @@ class SessionPrincipals:
         if not token:
             raise Unauthenticated("sign_in_needed")
         person = await self._access.by_session(token, self._access.client(scope))
-        raise Unauthenticated("sign_in_needed", account=person.account_id)
+        question = auth.GetPlaygroundKey(account_id=person.account_id)
+        return await self._bus.call(auth.PLAYGROUND_KEY, question)

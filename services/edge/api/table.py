@@ -35,12 +35,13 @@ SIGN_IN_PASSKEY = Endpoint(
     is_browser_only=True,
 )  # fmt: skip
 OIDC_START = Endpoint(
-    "GET", "/oidc/{provider}/start", "public", "Go to somebody else's sign-in", media="text/html",
-    is_browser_only=True,
+    "GET", "/oidc/{provider}/start", "public", "Go to somebody else's sign-in", query=people.OidcStart,
+    media="text/html", is_browser_only=True,
 )  # fmt: skip
 OIDC_CALLBACK = Endpoint(
-    "GET", "/oidc/{provider}/callback", "public", "Come back from it", media="text/html", is_browser_only=True
-)
+    "GET", "/oidc/{provider}/callback", "public", "Come back from it", query=people.OidcCallback, media="text/html",
+    is_browser_only=True, ignores_unknown=True,
+)  # fmt: skip
 FORGOT_PASSWORD = Endpoint(
     "POST", "/password/forgot", "public", "Send a link for a new password", takes=people.Email
 )

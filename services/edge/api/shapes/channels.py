@@ -1,16 +1,21 @@
 """Channels, prices and requests, as an operator sees them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
+from services.edge.api.shapes.ranges import Moment, Tokens
 from services.edge.api.shapes.site import Figures
 from services.edge.api.shapes.wallet import Call
 from services.edge.receipts import ReceiptView
+from shared.trail import SecretText, SecretValues
 
 State = Literal["on", "draining", "off"]
 AbortPolicy = Literal["estimate", "no_bill"]
 AuthHeader = Literal["authorization", "api-key", "x-api-key"]
+Priority = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
+Weight = Annotated[int, Meta(ge=1, le=10_000)]
 
 
 class UpstreamKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +39,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     abort_policy: AbortPolicy
     output_parameter: str
     auth_header: AuthHeader
-    headers: dict[str, str]
+    headers: SecretValues
     set_parameters: dict[str, str]
     default_parameters: dict[str, str]
     drop_parameters: tuple[str, ...]
@@ -53,15 +58,15 @@ class MakeChannel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     name: str
     base_url: str
-    credential: str
+    credential: SecretText
     models: dict[str, str]
-    priority: int = 0
-    weight: int = 1
+    priority: Priority = 0
+    weight: Weight = 1
     state: State = "on"
     abort_policy: AbortPolicy = "estimate"
     output_parameter: str = "max_tokens"
     auth_header: AuthHeader = "authorization"
-    headers: dict[str, str] = {}
+    headers: SecretValues = {}
     set_parameters: dict[str, str] = {}
     default_parameters: dict[str, str] = {}
     drop_parameters: tuple[str, ...] = ()
@@ -72,15 +77,15 @@ class UpdateChannel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What is given is changed; None leaves a field as it is. `slow_seconds` 0 goes back to the setting."""
 
     base_url: str | None = None
-    credential: str | None = None
+    credential: SecretText | None = None
     models: dict[str, str] | None = None
-    priority: int | None = None
-    weight: int | None = None
+    priority: Priority | None = None
+    weight: Weight | None = None
     state: State | None = None
     abort_policy: AbortPolicy | None = None
     output_parameter: str | None = None
     auth_header: AuthHeader | None = None
-    headers: dict[str, str] | None = None
+    headers: SecretValues | None = None
     set_parameters: dict[str, str] | None = None
     default_parameters: dict[str, str] | None = None
     drop_parameters: tuple[str, ...] | None = None
@@ -91,7 +96,7 @@ class CopyChannel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """A new channel like this one, switched off; the credential has to be given, since none is ever read out."""
 
     name: str
-    credential: str
+    credential: SecretText
 
 
 class SetStates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,7 +110,7 @@ class AddUpstreamKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """One more key for a channel."""
 
     name: str
-    credential: str
+    credential: SecretText
 
 
 class TestChannel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -170,11 +175,11 @@ class SetPrice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     model: str
     figures: tuple[Figures, ...]
-    max_output_tokens: int
-    context_tokens: int | None = None
+    max_output_tokens: Tokens
+    context_tokens: Tokens | None = None
     capabilities: tuple[str, ...] = ()
     source: str = ""
-    effective: int | None = None
+    effective: Moment | None = None
 
 
 class PriceDifference(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,12 +1,14 @@
 """What an operator sees and does: people, money, codes, the site, and who did what."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from services.edge.api.shapes.people import Role
+from services.edge.api.shapes.ranges import Moment
 from services.edge.api.shapes.site import SignUpMode, Text
 from services.edge.api.shapes.wallet import CallsQuery, Limits, PageQuery, Point, Totals, Used
+from shared.trail import SecretText
 
 AccountStatus = Literal["active", "suspended"]
 
@@ -120,7 +122,7 @@ class MakePerson(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A person who can sign in at once, with an account of their own."""
 
     email: str
-    password: str
+    password: SecretText
     role: Role = "member"
 
 
@@ -187,9 +189,9 @@ class MakeCodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """A batch of at most 5000 codes. `expires` None means that they do not expire."""
 
     batch: str
-    count: int
+    count: Annotated[int, msgspec.Meta(ge=1, le=5000)]
     amount_usd: str
-    expires: int | None = None
+    expires: Moment | None = None
 
 
 class MadeCodes(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,7 +247,7 @@ class Invited(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is safe to change while the site runs, live on every replica within a second; `version` is of what was read."""
+    """What is safe to change while the site runs; live on every replica within a second. `version` is of what was read."""
 
     version: int
     name: str

@@ -1,6 +1,6 @@
 """Signing up, signing in, and what people manage of themselves."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -68,6 +68,21 @@ class PasskeyAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     credential: msgspec.Raw
     ticket: str | None = None
     name: str = ""
+
+
+class OidcStart(msgspec.Struct, frozen=True, kw_only=True):
+    """`invitation` is the token of an invitation, for whoever has no account yet."""
+
+    invitation: str | None = None
+
+
+class OidcCallback(msgspec.Struct, frozen=True, kw_only=True):
+    """What the other's sign-in sends the browser back with (RFC 6749 §4.1.2, RFC 9207); what else it adds is not looked at."""
+
+    state: str | None = None
+    code: str | None = None
+    error: str | None = None
+    iss: str | None = None
 
 
 class Email(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -192,7 +207,7 @@ class MakeManagementKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """`lifetime_days` None means that it does not expire."""
 
     name: str
-    lifetime_days: int | None = None
+    lifetime_days: Annotated[int, msgspec.Meta(ge=1, le=36_500)] | None = None
 
 
 class MadeManagementKey(msgspec.Struct, frozen=True, kw_only=True):

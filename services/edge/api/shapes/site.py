@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from services.edge.api.shapes.ranges import Tokens
+
 SignUpMode = Literal["open", "invitation", "off"]
 Language = Literal["en", "zh"]
 
@@ -44,7 +46,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Prices in USD per million tokens; those of a tier hold for whole prompts that are longer than `above_input_tokens`."""
 
-    above_input_tokens: int
+    above_input_tokens: Tokens
     input: str
     output: str
     cache_read: str

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from services.edge.api.shapes.ranges import Count, Moment, PageSize
+
 State = Literal["running", "complete", "failed", "left"]
 """`failed` is an error after the request was admitted, or a refusal; `left` a client that went away."""
 
@@ -11,9 +13,9 @@ State = Literal["running", "complete", "failed", "left"]
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a key or an account may do at most; None is no limit. Days and months are those of UTC."""
 
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    concurrent_requests: int | None = None
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    concurrent_requests: Count | None = None
     spend_day_usd: str | None = None
     spend_month_usd: str | None = None
     spend_total_usd: str | None = None
@@ -58,7 +60,7 @@ class MakeKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """`expires` None means that it does not expire."""
 
     name: str
-    expires: int | None = None
+    expires: Moment | None = None
     allowed_models: tuple[str, ...] = ()
     allowed_addresses: tuple[str, ...] = ()
     limits: Limits = Limits()
@@ -75,7 +77,7 @@ class UpdateKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What is given is changed; `expires` None makes the key last."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
-    expires: int | msgspec.UnsetType | None = msgspec.UNSET
+    expires: Moment | msgspec.UnsetType | None = msgspec.UNSET
     allowed_models: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     allowed_addresses: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     limits: Limits | msgspec.UnsetType = msgspec.UNSET
@@ -85,7 +87,7 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
     """One page of a list: `cursor` is what the page before gave as `next_cursor`, `limit` from 1 to 200."""
 
     cursor: str | None = None
-    limit: int = 50
+    limit: PageSize = 50
 
 
 class KeysQuery(PageQuery, frozen=True, kw_only=True):

@@ -1,0 +1,58 @@
+"""One browser and one site for the whole session; each visitor has a context of their own."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright, expect
+
+from tests.api.world import World, populated
+from tests.browser.chromium import FLAGS, NoBrowserError, find
+from tests.browser.visitor import PATIENCE_MS, WIDE, Visitor, arrive
+from tests.browser.words import Language
+from tests.e2e.stack import RunningStack
+
+Arrive = Callable[..., Awaitable[Visitor]]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """A Chromium that runs as long as the session."""
+    async with async_playwright() as playwright:
+        try:
+            program = find(Path(playwright.chromium.executable_path))
+        except NoBrowserError as error:
+            pytest.fail(str(error), pytrace=False)
+        expect.set_options(timeout=PATIENCE_MS)
+        running = await playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield running
+        await running.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def world(site: RunningStack) -> AsyncIterator[World]:
+    """The people of the site, who can be asked for codes, and the operator, who makes them."""
+    async with populated(site) as world:
+        yield world
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def arriving(browser: Browser, site: RunningStack) -> AsyncIterator[Arrive]:
+    """Makes visitors; in the end none of them has met an error that nobody was told of."""
+    visitors = []
+
+    async def arrived(language: Language = "en", *, scheme: str = "light", width: int = WIDE) -> Visitor:
+        visitors.append(await arrive(browser, site, language=language, scheme=scheme, width=width))
+        return visitors[-1]
+
+    yield arrived
+    for visitor in visitors:
+        await visitor.context.close()
+    assert [problem for visitor in visitors for problem in visitor.problems] == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visitor(arriving: Arrive) -> Visitor:
+    """Somebody who comes to the site for the first time, with an English browser."""
+    return await arriving()
