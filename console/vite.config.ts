@@ -4,7 +4,7 @@ import { defineConfig } from "vite";
 // What the first page is made of; with what these stand on, it is one file that compresses well. Everything else loads when needed.
 const FIRST_PAGE = new RegExp(
   [
-    "ui/(CodeBlock|CopyButton|Empty|ErrorState|Loaded|PageHeader|PagedTable|SearchField)",
+    "ui/(CodeBlock|CopyButton|Empty|ErrorState|Loaded|PageHeader|PagedTable|Scrolled|SearchField)",
     "app/(Boundary|Notice|OpenShell|Switches|page|useSite)",
     "api/(client|queries)",
     "theme/(Logo|scheme|theme)",

@@ -129,16 +129,17 @@ function PersonMenu({ me }: { me: Shape<"Me"> }) {
         </UnstyledButton>
       </Menu.Target>
       <Menu.Dropdown>
-        <Menu.Label>{me.email}</Menu.Label>
         <Menu.Item component={Link} href="/account" leftSection={<IconUserCircle size={16} aria-hidden />}>
           {t("navigation.account")}
+          <Text size="xs" c="dimmed" truncate maw={190}>
+            {me.email}
+          </Text>
         </Menu.Item>
         <Menu.Item component={Link} href="/" leftSection={<IconHome size={16} aria-hidden />}>
           {t("navigation.home")}
         </Menu.Item>
         <Menu.Divider />
         <Menu.Item
-          color="red"
           leftSection={<IconLogout size={16} aria-hidden />}
           onClick={() => signOut.mutate(undefined)}
         >

@@ -119,7 +119,12 @@ export const theme = createTheme({
   respectReducedMotion: true,
   focusRing: "auto",
   // Nearly every field is required; the few that are not say so.
-  components: { InputWrapper: { defaultProps: { withAsterisk: false } } },
+  components: {
+    InputWrapper: { defaultProps: { withAsterisk: false } },
+    Modal: { styles: { title: { fontWeight: 650, fontSize: "1.0625rem" } } },
+    // Colour alone does not tell a link from the text around it.
+    Anchor: { defaultProps: { underline: "always" } },
+  },
 });
 
 /** Tints, dimmed text and error text that keep a contrast of 4.5 to 1 in both schemes. */

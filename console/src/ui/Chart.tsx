@@ -3,6 +3,7 @@ import { IconChartLine, IconTable } from "@tabler/icons-react";
 import { lazy, Suspense, useId, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Loading } from "./Loaded";
+import { Scrolled } from "./Scrolled";
 
 const Drawing = lazy(() => import("./ChartDrawing"));
 
@@ -82,8 +83,7 @@ export function Chart(properties: ChartProperties) {
 function Figures({ label, points, series, formatX, formatY, height = 240 }: ChartProperties) {
   const { t } = useTranslation("common");
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with the keyboard
-    <section style={{ maxHeight: height, overflow: "auto" }} tabIndex={0} aria-label={label}>
+    <Scrolled style={{ maxHeight: height, overflow: "auto" }} label={label}>
       <Table stickyHeader fz="sm">
         <Table.Thead>
           <Table.Tr>
@@ -111,6 +111,6 @@ function Figures({ label, points, series, formatX, formatY, height = 240 }: Char
           ))}
         </Table.Tbody>
       </Table>
-    </section>
+    </Scrolled>
   );
 }

@@ -2,6 +2,7 @@ import { useLocalStorage } from "@mantine/hooks";
 import { useTranslation } from "react-i18next";
 import classes from "./CodeBlock.module.css";
 import { CopyButton } from "./CopyButton";
+import { Scrolled } from "./Scrolled";
 
 /** Code to copy, with a title above it if there is one. `isWrapped` breaks long lines. */
 export function CodeBlock({
@@ -77,11 +78,10 @@ function Code({
     .filter(Boolean)
     .join(" ");
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with the keyboard
-    <section className={look} tabIndex={0} aria-label={label}>
+    <Scrolled className={look} label={label}>
       <pre>
         <code>{children}</code>
       </pre>
-    </section>
+    </Scrolled>
   );
 }

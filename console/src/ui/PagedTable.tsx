@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next";
 import { ErrorState } from "./ErrorState";
 import { Loading } from "./Loaded";
 import classes from "./PagedTable.module.css";
+import { Scrolled } from "./Scrolled";
 
 export interface Column<T> {
   /** Distinguishes the columns of a table. */
@@ -93,8 +94,7 @@ function Rows<T>({ items, ...table }: TableProperties<T> & { items: readonly T[]
 
 function Lines<T>({ label, columns, idOf, onOpen, items }: TableProperties<T> & { items: readonly T[] }) {
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with the keyboard
-    <section className={classes.scroll} tabIndex={0} aria-label={label}>
+    <Scrolled className={classes.scroll} label={label}>
       <table className={classes.table}>
         <caption>
           <VisuallyHidden>{label}</VisuallyHidden>
@@ -129,7 +129,7 @@ function Lines<T>({ label, columns, idOf, onOpen, items }: TableProperties<T> & 
           ))}
         </tbody>
       </table>
-    </section>
+    </Scrolled>
   );
 }
 

@@ -1,5 +1,6 @@
 import { notifications } from "@mantine/notifications";
 import { useMutation } from "@tanstack/react-query";
+import i18next from "i18next";
 import { type ApiError, asApiError, type PathOf } from "../api/client";
 import { refresh } from "../api/queries";
 
@@ -37,9 +38,19 @@ export function useAction<A, T>(
   });
 }
 
+/** Tells in a notice that something is done. */
+export function tell(message: string): void {
+  notifications.show({ color: "green", message, closeButtonProps: { "aria-label": i18next.t("close") } });
+}
+
 /** Tells in a notice what went wrong; nothing, if the person only closed a dialog. */
 export function tellError(error: unknown): void {
   const known = asApiError(error);
   if (known.isDismissed) return;
-  notifications.show({ color: "red", message: known.message, autoClose: 10_000 });
+  notifications.show({
+    color: "red",
+    message: known.message,
+    autoClose: 10_000,
+    closeButtonProps: { "aria-label": i18next.t("close") },
+  });
 }

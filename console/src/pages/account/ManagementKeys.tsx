@@ -31,7 +31,7 @@ export function ManagementKeys() {
         <Trans
           t={t}
           i18nKey="management.description"
-          components={{ reference: <Anchor href="/docs" inherit underline="always" /> }}
+          components={{ reference: <Anchor href="/docs" inherit /> }}
         />
       }
       actions={

@@ -1,9 +1,9 @@
 import { Button, Group, PasswordInput, Stack } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
 import { useTranslation } from "react-i18next";
 import { api } from "../../api/client";
 import type { Shape } from "../../api/queries";
 import { Section } from "../../ui/Section";
+import { tell } from "../../ui/useAction";
 import { FormProblem, useFields } from "../../ui/useFields";
 
 /** Change the password, or set the first one. */
@@ -16,7 +16,7 @@ export function Password({ me }: { me: Shape<"Me"> }) {
     refreshes: ["/api/me", "/api/me/sessions"],
     onDone: () => {
       form.reset();
-      notifications.show({ color: "green", message: t("changePassword.done") });
+      tell(t("changePassword.done"));
     },
   });
   const eye = { "aria-label": t("common:showPassword") };

@@ -94,7 +94,7 @@ export default function Start() {
 
 function Steps() {
   const { t } = useTranslation("docs");
-  const to = (href: string) => <Anchor component={Link} href={href} inherit underline="always" />;
+  const to = (href: string) => <Anchor component={Link} href={href} inherit />;
   return (
     <Block part="steps">
       <ol className={classes.steps}>

@@ -10,6 +10,7 @@ export default function NotFound() {
   useDocumentTitle(t("notFound.title"));
   return (
     <Empty
+      isPage
       Icon={IconMapQuestion}
       title={t("notFound.title")}
       action={
