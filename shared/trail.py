@@ -28,11 +28,13 @@ class ActionKind(msgspec.Struct, frozen=True):
 
     def object_of(self, values: Mapping[str, object]) -> str:
         """Return what this action is done on, for people to read. Raises: KeyError when `values` lack a name."""
-        plain = {
-            name: ", ".join(map(str, value)) if isinstance(value, tuple) else value
-            for name, value in values.items()
-        }
-        return printable(self.on.format_map(plain))
+        return printable(self.on.format_map({name: _named(value) for name, value in values.items()}))
+
+
+def _named(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return "anybody" if value is None else str(value)
 
 
 def printable(text: str) -> str:

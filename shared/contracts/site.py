@@ -205,11 +205,11 @@ class Actions(msgspec.Struct, frozen=True, kw_only=True):
 
 GET_SITE = Call("auth.site.get", Empty, Site, owner=AUTH, callers=(EDGE, OPERATOR))
 PUT_SITE = Call(
-    "auth.site.put", PutSite, Site, owner=AUTH, callers=(EDGE, OPERATOR), action=ActionKind("put_settings", "the site")
+    "auth.site.put", PutSite, Site, owner=AUTH, callers=(EDGE, OPERATOR), action=ActionKind("put_settings", "site")
 )  # fmt: skip
 INVITE = Call(
     "auth.invitation.create", Invite, Invited, owner=AUTH, callers=(EDGE, OPERATOR),
-    action=ActionKind("invite", "person {email}"),
+    action=ActionKind("invite", "invitation for {email}"),
 )  # fmt: skip
 LIST_INVITATIONS = Call(
     "auth.invitation.list", ListInvitations, Invitations, owner=AUTH, callers=(EDGE, OPERATOR)

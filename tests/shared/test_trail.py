@@ -89,6 +89,7 @@ def test_an_object_is_one_short_line() -> None:
         kind.object_of({"names": ("a{b}", "c\nd"), "other": 1})
         == "channels a{b}, c\N{REPLACEMENT CHARACTER}d"
     )
+    assert kind.object_of({"names": None}) == "channels anybody"
     assert len(kind.object_of({"names": "x" * 1000})) == OBJECT_CHARACTERS_MAX
     with pytest.raises(KeyError):
         kind.object_of({})

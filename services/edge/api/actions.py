@@ -6,31 +6,21 @@ from services.edge.api import table
 from services.edge.api.context import Context, Handler
 from services.edge.api.endpoint import Endpoint, Nothing
 from services.edge.api.fields import seconds_of
+from services.edge.api.pages import number_of
 from services.edge.api.shapes import operator as shapes
 from shared.contracts import site
-from shared.errors import InvalidRequest
-
-CURSOR_DIGITS_MAX = 18  # below the end of BIGINT
 
 
 async def list_actions(context: Context, ask: Nothing, query: shapes.ActionsQuery) -> shapes.Actions:
     """Return one page of the log, newest first."""
     request = site.ListActions(
-        before_id=_before(query.cursor), limit=query.limit, action=query.action, search=query.search
+        before_id=number_of(query.cursor), limit=query.limit, action=query.action, search=query.search
     )
     actions = await context.bus.call(site.LIST_ACTIONS, request)
     return shapes.Actions(
         items=tuple(_shown(each) for each in actions.items),
         next_cursor=str(actions.items[-1].id) if actions.has_more else None,
     )
-
-
-def _before(cursor: str | None) -> int | None:
-    if cursor is None:
-        return None
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= CURSOR_DIGITS_MAX):
-        raise InvalidRequest("invalid_value", param="cursor", problem="no page gave this cursor")
-    return int(cursor)
 
 
 def _shown(action: site.Action) -> shapes.Action:

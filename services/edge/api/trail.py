@@ -37,9 +37,9 @@ ACTIONS: dict[Endpoint, ActionKind] = {
     table.DELETE_GROUP: ActionKind("delete_group", "group {name}"),
     table.MAKE_CODES: ActionKind("make_codes", "codes {batch}"),
     table.REVOKE_CODES: ActionKind("revoke_codes", "codes {batch}"),
-    table.INVITE: ActionKind("invite", "person {email}"),
+    table.INVITE: ActionKind("invite", "invitation for {email}"),
     table.REVOKE_INVITATION: ActionKind("revoke_invitation", "invitation {invitation_id}"),
-    table.PUT_SETTINGS: ActionKind("put_settings", "the site"),
+    table.PUT_SETTINGS: ActionKind("put_settings", "site"),
 }
 
 READING = frozenset({table.PREVIEW_PRICE})  # has a body, and changes nothing
