@@ -36,7 +36,7 @@ PROOFS = (
         TICKETS,
         USABLE,
         USABLE.replace(" AND used_at IS NULL", ""),
-        IN_SESSIONS + "a_reset_sets_a_password_once_and_ends_every_session",
+        IN_SESSIONS + "of_resets_at_once_one_counts",
         IN_SIGN_UP + "a_link_that_is_over_makes_nobody",
     ),
     _mutant(
