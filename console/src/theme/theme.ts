@@ -118,6 +118,10 @@ export const theme = createTheme({
   cursorType: "pointer",
   respectReducedMotion: true,
   focusRing: "auto",
+  components: {
+    Modal: { styles: { title: { fontWeight: 650 } } },
+    Drawer: { styles: { title: { fontWeight: 650 } } },
+  },
 });
 
 /** Tints, dimmed text and error text that keep a contrast of 4.5 to 1 in both schemes. */
