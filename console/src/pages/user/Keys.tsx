@@ -140,7 +140,7 @@ function useColumns(ask: Ask): Column<Key>[] {
       header: t("keys.lastUsed"),
       render: (key) =>
         key.last_used === null ? (
-          <Text span inherit c="dimmed">
+          <Text span inherit c="dimmed" style={{ whiteSpace: "nowrap" }}>
             {t("keys.never")}
           </Text>
         ) : (
