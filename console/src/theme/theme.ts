@@ -93,6 +93,8 @@ const MONO =
 
 const TINTED = ["relay", "gray", "green", "red", "yellow", "blue"] as const;
 
+const TITLE = { fontWeight: 650, fontSize: "1.0625rem" };
+
 export const theme = createTheme({
   primaryColor: "relay",
   primaryShade: { light: 7, dark: 6 },
@@ -121,7 +123,8 @@ export const theme = createTheme({
   // Nearly every field is required; the few that are not say so.
   components: {
     InputWrapper: { defaultProps: { withAsterisk: false } },
-    Modal: { styles: { title: { fontWeight: 650, fontSize: "1.0625rem" } } },
+    Modal: { styles: { title: TITLE } },
+    Drawer: { styles: { title: TITLE } },
     // Colour alone does not tell a link from the text around it.
     Anchor: { defaultProps: { underline: "always" } },
   },

@@ -53,7 +53,15 @@ export default function ChartDrawing({
           }
           content={(shown) => <Pointed shown={shown} formatX={formatX} formatY={formatY} />}
         />
-        {series.length > 1 && <Legend iconType="plainline" wrapperStyle={{ fontSize: 12 }} />}
+        {series.length > 1 && (
+          <Legend
+            iconType={kind === "bar" ? "square" : "plainline"}
+            iconSize={kind === "bar" ? 8 : 14}
+            itemSorter={null}
+            formatter={(label) => <span style={{ color: "var(--mantine-color-dimmed)" }}>{label}</span>}
+            wrapperStyle={{ fontSize: 12 }}
+          />
+        )}
         {series.map((each, index) => drawn(kind, each, index, isStacked, !isStill))}
       </ComposedChart>
     </ResponsiveContainer>

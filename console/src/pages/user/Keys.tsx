@@ -10,7 +10,7 @@ import { type Column, PagedTable } from "../../ui/PagedTable";
 import { PageHeader } from "../../ui/PageHeader";
 import { SearchField } from "../../ui/SearchField";
 import { useFilters } from "../../ui/useFilters";
-import { Moment, Share, Usd } from "../../ui/values";
+import { Moment, NoData, Share, Usd } from "../../ui/values";
 import type { Ask, Asked } from "./keys/asking";
 import { KeyDialog } from "./keys/KeyDialog";
 import { KeyMenu } from "./keys/KeyMenu";
@@ -140,7 +140,7 @@ function useColumns(ask: Ask): Column<Key>[] {
       header: t("keys.lastUsed"),
       render: (key) =>
         key.last_used === null ? (
-          <Text span inherit c="dimmed">
+          <Text span inherit c="dimmed" style={{ whiteSpace: "nowrap" }}>
             {t("keys.never")}
           </Text>
         ) : (
@@ -191,6 +191,7 @@ function Allowed({ models }: { models: readonly string[] }) {
 function TightestLimit({ of }: { of: Key }) {
   const { t } = useTranslation("user");
   const most = tightest(of.limits, of.used);
+  if (of.state !== "active") return <NoData />;
   if (!most) {
     return (
       <Text span inherit c="dimmed">

@@ -1,4 +1,4 @@
-import { Button, Group, SegmentedControl, SimpleGrid, Stack, Text } from "@mantine/core";
+import { Anchor, Button, Group, SegmentedControl, SimpleGrid, Stack, Text } from "@mantine/core";
 import { IconDownload, IconReceipt, IconSearchOff } from "@tabler/icons-react";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
@@ -146,14 +146,15 @@ function useColumns(): Column<Transfer>[] {
 function Reason({ of }: { of: Transfer }) {
   if (of.request_id) {
     return (
-      <Link
+      <Anchor
+        component={Link}
         href={`/usage/${of.request_id}`}
-        style={{ color: "var(--mantine-color-anchor)", fontWeight: 400 }}
+        size="xs"
+        fw={400}
+        style={{ overflowWrap: "anywhere" }}
       >
-        <Text span size="xs" style={{ overflowWrap: "anywhere" }}>
-          {of.model ?? of.request_id}
-        </Text>
-      </Link>
+        {of.model ?? of.request_id}
+      </Anchor>
     );
   }
   if (of.reason === "") return null;

@@ -26,7 +26,7 @@ export function KeyPanel({ keyId, close, ask }: { keyId: string | undefined; clo
       opened={keyId !== undefined}
       onClose={close}
       position="right"
-      size="md"
+      size={500}
       title={key.data?.name ?? t("keys.one")}
       closeButtonProps={{ "aria-label": t("common:close") }}
     >

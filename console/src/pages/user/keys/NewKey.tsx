@@ -28,7 +28,7 @@ export function NewKey({ made, close }: { made: Shape<"MadeKey">; close: () => v
         )}
       </div>
       <Group justify="space-between">
-        <Button component={Link} href="/docs/start" variant="subtle">
+        <Button component={Link} href="/docs/start" variant="subtle" px="xs">
           {t("keys.readDocumentation")}
         </Button>
         <Button onClick={close}>{t("keys.saved")}</Button>
