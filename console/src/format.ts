@@ -68,6 +68,15 @@ export function formatDay(seconds: number, locale: string, utc = false): string 
   return dates(locale, { dateStyle: "medium", ...(utc ? { timeZone: "UTC" } : {}) }).format(seconds * 1000);
 }
 
+/** The beginning of a step of a chart: a time of the day, in steps of a day the day (UTC, as the server cuts them). */
+export function formatStep(seconds: number, stepSeconds: number, locale: string): string {
+  const isDays = stepSeconds >= 86_400;
+  return dates(
+    locale,
+    isDays ? { month: "short", day: "numeric", timeZone: "UTC" } : { hour: "2-digit", minute: "2-digit" },
+  ).format(seconds * 1000);
+}
+
 /** How long ago, or how far ahead, in the largest unit that fits. */
 export function formatRelative(seconds: number, nowSeconds: number, locale: string): string {
   const away = seconds - nowSeconds;
@@ -95,7 +104,7 @@ function unit(
   return formatter(locale, {
     style: "unit",
     unit: name,
-    unitDisplay: "short",
+    unitDisplay: "narrow",
     maximumFractionDigits: places,
   }).format(value);
 }

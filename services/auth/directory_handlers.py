@@ -6,6 +6,7 @@ from services.auth import directory, fields
 from services.auth.database import Database
 from shared.bus import Bus
 from shared.contracts import auth
+from shared.db import Connection
 from shared.errors import InvalidRequest, NotFound
 
 ID_CHARACTERS = 36
@@ -29,11 +30,10 @@ class DirectoryHandlers:
         limit = fields.limit_of(ask.limit)
         below = directory.LAST_ID if ask.before_id is None else fields.place_of("before_id", ask.before_id)
         text = None if ask.search is None else fields.find_of(ask.search)
-        named = None if text is None else _uuid_of(text)
         given = None if ask.account_ids is None else fields.account_ids_of(ask.account_ids)
         async with directory.searching(self._database) as connection:
-            if named is not None:
-                known = await directory.accounts_of_id(connection, named)
+            known = await _known(connection, text)
+            if known is not None:
                 given = known if given is None else [each for each in known if each in given]
                 text = None
             if given is not None:
@@ -63,6 +63,16 @@ class DirectoryHandlers:
         if user is None:
             raise NotFound("not_found", what="person")
         return user
+
+
+async def _known(connection: Connection, text: str | None) -> list[UUID] | None:
+    """Return the accounts that a text names by an id or a whole address, None when it is only a part of something."""
+    if text is None:
+        return None
+    named = _uuid_of(text)
+    if named is not None:
+        return await directory.accounts_of_id(connection, named)
+    return (await directory.accounts_of_email(connection, text) if "@" in text else None) or None
 
 
 def _uuid_of(text: str) -> UUID | None:

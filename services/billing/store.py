@@ -107,11 +107,7 @@ async def credit(connection: Connection, request: billing.Credit) -> str:
 async def balance(connection: Connection, account_id: str) -> billing.Balance | None:
     """Return what an account has, None when there is no such account."""
     record = await connection.fetchrow(
-        """SELECT posted_nano_usd, held_nano_usd, (
-                SELECT count(*) FROM billing.hold AS h WHERE h.state = 'HELD' AND h.account_id = a.id
-            ) AS running
-           FROM billing.account AS a WHERE id = $1::uuid""",
-        account_id,
+        "SELECT posted_nano_usd, held_nano_usd FROM billing.account WHERE id = $1::uuid", account_id
     )
     if record is None:
         return None
@@ -119,7 +115,6 @@ async def balance(connection: Connection, account_id: str) -> billing.Balance | 
         account_id=account_id,
         posted_nano_usd=record["posted_nano_usd"],
         held_nano_usd=record["held_nano_usd"],
-        running=record["running"],
     )
 
 

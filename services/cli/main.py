@@ -6,6 +6,7 @@ import click
 
 from services.cli import (
     account,
+    action,
     channel,
     code,
     configuration,
@@ -29,7 +30,8 @@ from services.cli.doctor import command as doctor
 
 OPERATING = (
     user.user, account.account, key.key, limit.limit, limit.group, credit.credit, code.code, channel.channel, price.price,
-    price.model, usage.usage, receipt.receipt, receipt.request, site.site, invitation.invitation, database.audit,
+    price.model, usage.usage, receipt.receipt, receipt.request, site.site, invitation.invitation, action.action,
+    database.audit,
 )  # fmt: skip
 RUNNING = (process.up, process.edge, process.auth, process.billing, process.dispatcher, process.simulate)
 DEPLOYING = (

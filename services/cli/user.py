@@ -63,7 +63,7 @@ async def create_user(
 @secret_option("password", is_required=False, is_new=True)
 @over_the_bus
 async def set_password(bus: "Bus", email: str, password: str | None) -> Answer:
-    """Give a user a new password; wherever they are signed in, they are no more.
+    """Give a user a new password, and end their sessions.
 
     Without an option for the password, one is made and shown once. A second factor stays.
     """
@@ -81,9 +81,9 @@ async def set_password(bus: "Bus", email: str, password: str | None) -> Answer:
 @click.argument("email")
 @over_the_bus
 async def confirm_user(bus: "Bus", email: str) -> Answer:
-    """Take an e-mail address for confirmed, of somebody whom the message does not reach.
+    """Take an e-mail address for confirmed.
 
-    A sign-up that waits for it is finished: the account is there then.
+    For somebody whom the message does not reach. A sign-up that waits for it is finished: the account is there then.
     """
     confirmed = await bus.call(people.CONFIRM_PERSON, people.ConfirmPerson(email=email))
     text = f"The address of {confirmed.email} is confirmed; the account is {confirmed.account_id}."

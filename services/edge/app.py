@@ -67,10 +67,7 @@ def create_app(settings: EdgeSettings, bus: Bus, visits: Visits | None = None) -
     def answered(request: Request, error: RelayError) -> Response:
         if isinstance(error, NotFound) and console.pages.is_wanted(request):
             return console.pages.answer(request)
-        visit = Visit("other")
-        response = _error_response(settings, request, error, visit)
-        visits.end(visit)
-        return response
+        return _error_response(settings, request, error, visits)
 
     async def on_http_error(request: Request, error: Exception) -> Response:
         return answered(request, _translated(request, error))
@@ -112,12 +109,14 @@ def _translated(request: Request, error: Exception) -> RelayError:
     return Internal("internal_error")
 
 
-def _error_response(settings: EdgeSettings, request: Request, error: RelayError, visit: Visit) -> Response:
+def _error_response(settings: EdgeSettings, request: Request, error: RelayError, visits: Visits) -> Response:
+    visit = Visit("other")
     language = language_in(request.scope, settings.default_language)
     visit.failed("refused", error)
     visit.status, headers, body = render(error, language=language, request_id=str(visit.request_id))
     response = Response(body, visit.status)
     response.raw_headers = list(headers)
+    visits.end(visit)
     return response
 
 

@@ -69,8 +69,8 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True):
 class FindAccounts(msgspec.Struct, frozen=True, kw_only=True):
     """Find accounts, newest first, from below the id `before_id` on.
 
-    `search` is a part of a name or of the address of somebody who belongs to it, in any case, or the id of an account or a person.
-    With `account_ids` only those are looked at.
+    `search` is a part of a name or of the address of somebody who belongs to it, in any case; or the id of an account or a person,
+    or a whole address, and then only that one is found. With `account_ids` only those are looked at.
     """
 
     search: str | None = None

@@ -247,12 +247,11 @@ class GetBalance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """Posted money, the part of it that `running` requests hold, and what is left to spend."""
+    """Posted money, the part of it that running requests hold, and what is left to spend."""
 
     account_id: str
     posted_nano_usd: int
     held_nano_usd: int
-    running: int = 0
 
     @property
     def available_nano_usd(self) -> int:

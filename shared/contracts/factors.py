@@ -217,7 +217,7 @@ START_OIDC = Call(
 )
 END_OIDC = Call("auth.oidc.end", EndOidc, SignedIn, owner=AUTH, callers=(EDGE,), timeout_seconds=40.0)
 BEGIN_CONFIRM_PASSKEY = Call(
-    "auth.session.confirm.passkey.start", OfPerson, PasskeyOptions, owner=AUTH, callers=(EDGE,)
+    "auth.session.passkey.start", OfPerson, PasskeyOptions, owner=AUTH, callers=(EDGE,)
 )
 CONFIRM_PASSKEY = Call("auth.session.confirm.passkey", ConfirmPasskey, NewToken, owner=AUTH, callers=(EDGE,))
 BEGIN_TOTP = Call("auth.totp.begin", OfPerson, TotpSecret, owner=AUTH, callers=(EDGE,))

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -112,7 +113,7 @@ async def connected(origin: str) -> AsyncIterator[httpx.AsyncClient]:
 
 def url_of(endpoint: Endpoint, ask: Ask) -> str:
     """Return the path of a route with its parameters filled in."""
-    return "/api" + _PARAMETER.sub(lambda found: ask.path[found[1]], endpoint.path)
+    return "/api" + _PARAMETER.sub(lambda found: quote(ask.path[found[1]], safe=""), endpoint.path)
 
 
 def parameters_of(endpoint: Endpoint) -> tuple[str, ...]:

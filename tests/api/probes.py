@@ -7,15 +7,15 @@ that an owner may, and that somebody else may not.
 import secrets
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pyotp
-from soft_webauthn import SoftWebauthnDevice
 
 from services.edge.api import table
 from services.edge.api.endpoint import Endpoint
 from services.edge.api.shapes import operator, people
 from tests.api.client import Ask, new_email, new_password
-from tests.api.passkey import shown
-from tests.api.world import FUTURE, Person, World, channel_body
+from tests.api.world import FUTURE, Person, World, channel_body, options_text
+from tests.auth.device import Device
 
 Probe = Callable[[World, Person], Awaitable[Ask]]
 Values = dict[str, object]
@@ -56,7 +56,7 @@ async def _session(world: World, person: Person) -> str:
 
 
 async def _passkey(world: World, person: Person) -> str:
-    return await world.add_passkey(person, SoftWebauthnDevice())
+    return await world.add_passkey(person, Device())
 
 
 async def _channel(world: World, person: Person) -> str:
@@ -114,19 +114,19 @@ async def _with_totp(world: World, person: Person) -> Ask:
 
 
 async def _add_passkey(world: World, person: Person) -> Ask:
-    return await world.new_passkey(person, SoftWebauthnDevice())
+    return await world.new_passkey(person, Device())
 
 
 async def _with_passkey(world: World, person: Person) -> Ask:
-    await world.add_passkey(person, SoftWebauthnDevice())
+    await world.add_passkey(person, Device())
     return Ask()
 
 
 async def _confirm_passkey(world: World, person: Person) -> Ask:
-    device = SoftWebauthnDevice()
+    device = Device()
     await world.add_passkey(person, device)
     options = await person.browser.get(table.CONFIRM_PASSKEY_START, people.PasskeyOptions)
-    credential = shown(device, options.options, person.browser.origin)
+    credential = msgspec.Raw(device.show(options_text(options), person.browser.origin).encode())
     return Ask(body={"challenge_id": options.challenge_id, "credential": credential})
 
 

@@ -1,5 +1,6 @@
 """Two users, an operator and nobody: what each of them has, made through the API itself."""
 
+import datetime
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,13 +8,12 @@ from contextlib import asynccontextmanager
 import httpx
 import msgspec
 import pyotp
-from soft_webauthn import SoftWebauthnDevice
 
 from services.edge.api import table
 from services.edge.api.shapes import channels, operator, people, wallet
 from shared.db import Connection
 from tests.api.client import Ask, Asker, connected, new_email, new_password, sign_in, sign_up
-from tests.api.passkey import created
+from tests.auth.device import Device
 from tests.e2e.stack import RunningStack
 
 CREDIT_USD = "5"
@@ -63,14 +63,12 @@ class World:
     @asynccontextmanager
     async def stale(self, person: Person) -> AsyncIterator[None]:
         """Let the last time that a person has shown a password or second factor be long ago, until the end of the context."""
-        move = (
-            "UPDATE auth.session SET fresh_at = fresh_at {} interval '1 day' WHERE user_id = $1::text::uuid"
-        )
-        await self.database.execute(move.format("-"), person.me.user_id)
+        change = "UPDATE auth.session SET fresh_at = now() - $2::interval WHERE user_id = $1::text::uuid"
+        await self.database.execute(change, person.me.user_id, datetime.timedelta(days=1))
         try:
             yield
         finally:
-            await self.database.execute(move.format("+"), person.me.user_id)
+            await self.database.execute(change, person.me.user_id, datetime.timedelta())
 
     async def credit(
         self, person: Person, amount_usd: str = CREDIT_USD, *, reason: str = "for a test"
@@ -119,13 +117,13 @@ class World:
         await person.browser.get(table.CONFIRM_TOTP, people.RecoveryCodes, ask)
         return secret
 
-    async def new_passkey(self, person: Person, device: SoftWebauthnDevice) -> Ask:
+    async def new_passkey(self, person: Person, device: Device) -> Ask:
         """Return the answer of a person's new device to the site's challenge."""
         options = await person.browser.get(table.BEGIN_PASSKEY, people.PasskeyOptions)
-        credential = created(device, options.options, person.browser.origin)
+        credential = msgspec.Raw(device.make(options_text(options), person.browser.origin).encode())
         return Ask(body={"challenge_id": options.challenge_id, "credential": credential, "name": "phone"})
 
-    async def add_passkey(self, person: Person, device: SoftWebauthnDevice) -> str:
+    async def add_passkey(self, person: Person, device: Device) -> str:
         """Give a person a passkey; return its id."""
         ask = await self.new_passkey(person, device)
         return (await person.browser.get(table.ADD_PASSKEY, people.Passkey, ask)).id
@@ -172,6 +170,11 @@ def channel_body(world: World, name: str) -> dict[str, object]:
         "credential": f"sk-sim-openai-{name}",
         "models": {f"model-of-{name}": f"model-of-{name}"},
     }
+
+
+def options_text(options: people.PasskeyOptions) -> str:
+    """Return what `navigator.credentials` is given, as JSON."""
+    return bytes(options.options).decode()
 
 
 @asynccontextmanager

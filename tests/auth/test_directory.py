@@ -37,6 +37,16 @@ async def test_an_account_is_found_by_any_of_its_people(world: World) -> None:
     assert await found(world, "e") == [named.id, first.account_id]
 
 
+async def test_a_whole_address_is_one_account(world: World) -> None:
+    """Found without a look at all the others; one that nobody has is a part of what others have."""
+    short = await person(world, "a@example.co")
+    long = await person(world, "a@example.com")
+
+    assert await found(world, "A@example.co") == [short.account_id]
+    assert await found(world, "@example.co") == [long.account_id, short.account_id]
+    assert await found(world, "a@example.com", status="suspended") == []
+
+
 async def test_a_search_goes_on_below_an_id(world: World) -> None:
     """With as many as were asked for, and it says whether there are more."""
     people = [await person(world, f"p{number}@example.com") for number in range(4)]

@@ -13,6 +13,8 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from services.auth import mail_store
+from services.auth.database import Database
 from services.auth.settings import AuthSettings
 from services.devstack.process import HOST
 from shared.bus import Bus
@@ -233,6 +235,24 @@ async def test_replicas_send_a_message_once(mailing: World, settings: AuthSettin
             outcomes = await ended(mailing)
     assert outcomes == [("invitation", "sent")] * 12
     assert sorted(inbox.seen) == sorted(f"person{number}@example.com" for number in range(12))
+
+
+async def test_of_replicas_that_look_at_once_each_message_has_one(auth_url: str) -> None:
+    """What one has taken the others pass over, without waiting for it."""
+    database = Database(auth_url, pool_size=6)
+    async with database.open():
+        async with database.change() as connection:
+            for number in range(40):
+                await mail_store.add(connection, "invitation", f"person{number}@example.com", "en")
+
+        async def claimed() -> list[int]:
+            async with database.change() as connection:
+                return [mail.id for mail in await mail_store.claim(connection)]
+
+        taken = [number for batch in await asyncio.gather(*(claimed() for _ in range(8))) for number in batch]
+        assert sorted(taken) == sorted(set(taken))
+        assert len(taken) == 40
+        assert await claimed() == []
 
 
 async def test_without_a_mail_server_messages_wait_and_are_shown_to_nobody(

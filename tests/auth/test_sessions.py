@@ -10,7 +10,7 @@ from shared.contracts.call import Empty
 from shared.errors import Forbidden, InvalidRequest, NotFound, RateLimited, Unauthenticated
 from shared.ids import uuid7
 from tests.auth.conftest import World
-from tests.auth.visitor import EMAIL, PASSWORD, Visitor, find, letters, token_for
+from tests.auth.visitor import EMAIL, PASSWORD, Visitor, find, letters, prolong_waits, token_for
 
 NEW = "quite another password"
 
@@ -173,6 +173,7 @@ async def test_a_wrong_password_proves_nothing_and_is_counted(world: World, ada:
         with pytest.raises(InvalidRequest) as caught:
             await (ada.prove("wrong password") if number % 2 else ada.change_password(NEW, "wrong password"))
         assert caught.value.code == "wrong_password"
+    await prolong_waits(world)
     for attempt in (ada.prove(), ada.change_password(NEW)):
         with pytest.raises(RateLimited):
             await attempt

@@ -157,6 +157,7 @@ class Services:
     def _apps(self) -> Iterator[Starlette]:
         auth, billing, dispatcher = (self._relay.variables_of(party) for party in (AUTH, BILLING, DISPATCHER))
         auth["RELAY_KEY_PEPPER"] = self._relay.key_pepper
+        auth["RELAY_OUTBOX_PAGE"] = "true"
         auth["RELAY_FACTOR_KEY"] = secrets.token_hex(32)
         auth["RELAY_PUBLIC_URL"] = "https://relay.example"
         dispatcher["RELAY_MASTER_KEY"] = self._relay.master_key

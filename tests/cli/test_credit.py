@@ -1,10 +1,16 @@
 """`relay credit`, against running services."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import msgspec
+from starlette.applications import Starlette
 
 from services.cli.credit import Credited
+from services.devstack.nats import EmbeddedNats
+from shared.contracts.nats_config import nats_config
 from shared.ids import uuid7
-from tests.cli.conftest import Relay
+from tests.cli.conftest import Relay, Services
 from tests.cli.test_account import user_of
 
 
@@ -58,11 +64,21 @@ def test_more_than_there_is_is_not_taken(running: Relay) -> None:
     assert running.refusal("credit", str(uuid7()), "1", "--reason", "test") == "There is no such account."
 
 
-def test_an_unknown_outcome_tells_how_to_repeat(running: Relay, nats_url: str) -> None:
+class WithoutBilling(Services):
+    """Auth alone, which keeps the log of actions."""
+
+    def _apps(self) -> Iterator[Starlette]:
+        _, auth, _ = super()._apps()
+        yield auth
+
+
+def test_an_unknown_outcome_tells_how_to_repeat(running: Relay, tmp_path: Path) -> None:
     """When billing does not answer, the id is what makes a repeat safe."""
     arguments = ("credit", str(uuid7()), "1", "--reason", "test", "--id", "invoice-8")
-
-    refusal = running.refusal(*arguments, RELAY_NATS_URL=nats_url)
+    with EmbeddedNats(tmp_path, nats_config(running.passwords)) as nats:
+        other = Relay(nats.url, running.database_url, running.passwords)
+        with WithoutBilling(other):
+            refusal = other.refusal(*arguments)
 
     assert "(billing) does not answer" in refusal
     assert refusal.endswith("repeat it with --id invoice-8, which books it once.")

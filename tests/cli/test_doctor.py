@@ -29,7 +29,7 @@ from services.devstack.schemas import migrate_all
 from services.devstack.secrets import SCHEMAS
 from services.devstack.settings import STACK_FILE, StackFile
 from shared.bus import Link, Worker
-from shared.contracts import billing
+from shared.contracts import billing, site
 from shared.contracts.call import PARTIES
 from shared.contracts.nats_config import nats_config
 from shared.ids import uuid7
@@ -41,6 +41,15 @@ from tests.nats_cluster import PASSWORDS, free_ports, nats_cluster
 START_SECONDS = 60.0
 OTHER_KEY = "f0e1d2c3b4a5968778695a4b3c2d1e0f" * 2  # the same in each process, since tests are named by it
 ACCOUNT = uuid7()
+SITE = site.SiteSettings(
+    version=1,
+    name="Relay",
+    sign_up="open",
+    sign_up_credit_nano_usd=0,
+    notice=site.Text(),
+    about=site.Text(),
+    contact="",
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +84,31 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
                 "RELAY_EDGE_URL": edge_url,
             }
             yield made
+
+
+def test_people_who_may_sign_up_must_get_mail() -> None:
+    """With nobody to send the link, or with links for this machine alone, nobody can; and no stranger reads messages."""
+    private = site.Site(settings=SITE, public_url="https://relay.example", has_mail=True, has_outbox=False)
+    change = msgspec.structs.replace
+    assert mail_problems(private) == []
+    assert mail_problems(change(private, has_mail=False, settings=change(SITE, sign_up="off"))) == []
+    [missing] = mail_problems(change(private, has_mail=False))
+    assert "no mail server is set" in missing
+    [leading] = mail_problems(change(private, public_url="http://127.0.0.1:8080"))
+    assert "lead to http://127.0.0.1:8080" in leading
+    [shown] = mail_problems(change(private, has_mail=False, has_outbox=True))
+    assert "/api/outbox" in shown
+    assert (
+        mail_problems(change(private, has_mail=False, has_outbox=True, public_url="http://localhost:80"))
+        == []
+    )
+
+
+def mail_problems(known: site.Site) -> list[str]:
+    """Return what the doctor finds wrong with such a site."""
+    report = Report()
+    bus.check_site(known, report)
+    return [problem.problem for problem in report.problems]
 
 
 def test_a_deployment_in_order_is_healthy(relay: Relay) -> None:

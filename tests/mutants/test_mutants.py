@@ -8,6 +8,8 @@ from tests.mutants.catalogue import MUTANTS
 from tests.mutants.limits import MUTANTS as LIMITS
 from tests.mutants.money import MUTANTS as MONEY
 from tests.mutants.mutant import DoesNotApply, Mutant
+from tests.mutants.operators import MUTANTS as OPERATORS
+from tests.mutants.people import MUTANTS as PEOPLE
 from tests.mutants.prices import MUTANTS as PRICES
 from tests.mutants.services import MUTANTS as SERVICES
 from tests.mutants.streams import MUTANTS as STREAMS
@@ -29,7 +31,8 @@ def report(test: str, *, phase: str = "call", crash: str | None = None) -> Repor
 
 def test_names_are_unique() -> None:
     """Each can be tried by its name."""
-    assert len(MUTANTS) == len(MONEY) + len(LIMITS) + len(STREAMS) + len(SERVICES) + len(PRICES)
+    parts = (MONEY, LIMITS, STREAMS, SERVICES, PRICES, PEOPLE, OPERATORS)
+    assert len(MUTANTS) == sum(len(part) for part in parts)
 
 
 @pytest.mark.parametrize("name", MUTANTS)

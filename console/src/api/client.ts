@@ -150,7 +150,19 @@ async function call<T>(method: string, path: string, options: Loose = {}): Promi
 }
 
 async function once<T>(method: string, path: string, options: Loose): Promise<T> {
-  const headers = new Headers({ accept: "application/json", "accept-language": surroundings.language() });
+  return (await readJson(await send(method, path, options))) as T;
+}
+
+/** Sends a request and returns its good answer, unread. For answers that come bit by bit. Raises ApiError. */
+export function openStream(path: string, body: unknown, signal: AbortSignal): Promise<Response> {
+  return send("POST", path, { body, signal });
+}
+
+async function send(method: string, path: string, options: Loose): Promise<Response> {
+  const headers = new Headers({
+    accept: "application/json, text/event-stream",
+    "accept-language": surroundings.language(),
+  });
   if (method !== "GET") headers.set("x-relay-console", "1");
   if (options.body !== undefined) headers.set("content-type", "application/json");
   let response: Response;
@@ -172,7 +184,7 @@ async function once<T>(method: string, path: string, options: Loose): Promise<T>
     if (error.status === 401 && !isAboutSigningIn(path)) surroundings.signedOut();
     throw error;
   }
-  return (await readJson(response)) as T;
+  return response;
 }
 
 /** A 401 there speaks of the password or code that was shown, not of the session. */

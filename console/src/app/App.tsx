@@ -23,7 +23,8 @@ export function App() {
   useEffect(() => {
     if (language) suggestLanguage(language);
   }, [language]);
-  useNewPage(location);
+  const view = route.isOneView ? route.path : location;
+  useNewPage(view);
 
   if (route.access !== "public" && !me.data) {
     if (me.isPending) return <Waiting />;
@@ -34,7 +35,7 @@ export function App() {
   const shown = route.access === "operator" && me.data?.role !== "admin" ? notFound : route;
   if (shown.within === "either" && me.isPending) return <Waiting />;
   const isSignedIn = shown.within === "signedIn" || (shown.within === "either" && Boolean(me.data));
-  const content = <Content route={shown} location={location} />;
+  const content = <Content key={view} route={shown} />;
   if (!isSignedIn || !me.data) return <OpenShell>{content}</OpenShell>;
   return (
     <Suspense fallback={<Waiting />}>
@@ -43,10 +44,10 @@ export function App() {
   );
 }
 
-function Content({ route, location }: { route: PageRoute; location: string }): ReactNode {
+function Content({ route }: { route: PageRoute }): ReactNode {
   const { Page } = route;
   return (
-    <Boundary key={location}>
+    <Boundary>
       <Suspense fallback={<Waiting />}>
         {route === notFound ? (
           <Page />
@@ -70,13 +71,13 @@ function Waiting() {
 }
 
 /** A new page begins at its top, and a screen reader goes on in it. */
-function useNewPage(location: string): void {
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the address is what it waits for
+function useNewPage(view: string): void {
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the page is what it waits for
   useEffect(() => {
     if (window.location.hash) return;
     window.scrollTo(0, 0);
     if (document.activeElement && document.activeElement !== document.body) {
       document.getElementById("main")?.focus({ preventScroll: true });
     }
-  }, [location]);
+  }, [view]);
 }

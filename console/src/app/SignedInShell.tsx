@@ -74,8 +74,10 @@ export default function SignedInShell({ me, children }: { me: Shape<"Me">; child
             </ScrollArea>
           </AppShell.Navbar>
           <AppShell.Main id="main" tabIndex={-1}>
-            <Notice />
-            <div className={classes.content}>{children}</div>
+            <div className={classes.content}>
+              <Notice isInset />
+              {children}
+            </div>
           </AppShell.Main>
         </AppShell>
       </ProofProvider>

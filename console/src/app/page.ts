@@ -12,6 +12,8 @@ export interface PageRoute {
   access: Access;
   within: Surroundings;
   Page: ComponentType;
+  /** The page stays as it is while its address changes within the path, such as for a panel with an address of its own. */
+  isOneView: boolean;
   /** Loads code and texts ahead of the click. */
   preload: () => Promise<unknown>;
 }
@@ -21,7 +23,7 @@ export function page(
   path: string,
   area: Area,
   load: () => Promise<{ default: ComponentType }>,
-  { access, within }: { access?: Access; within?: Surroundings } = {},
+  { access, within, isOneView = false }: { access?: Access; within?: Surroundings; isOneView?: boolean } = {},
 ): PageRoute {
   const loadBoth = async () => (await Promise.all([load(), loadTexts(area)]))[0];
   const usual: Access = area === "public" ? "public" : area === "operator" ? "operator" : "person";
@@ -30,6 +32,7 @@ export function page(
     access: access ?? usual,
     within: within ?? (usual === "public" ? "open" : "signedIn"),
     Page: lazy(loadBoth),
+    isOneView,
     preload: loadBoth,
   };
 }

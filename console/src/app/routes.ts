@@ -17,7 +17,7 @@ export const notFound = page("*", "public", () => import("../pages/public/NotFou
 /** Loads what a link leads to, when the pointer comes near it. */
 export function preload(path: string): void {
   routes
-    .find((route) => route.path === path)
+    .find((route) => route.path === path || route.path.replace(/\/:\w+\?$/, "") === path)
     ?.preload()
     .catch(() => undefined);
 }

@@ -14,6 +14,8 @@ export interface Column<T> {
   render: (item: T) => ReactNode;
   /** Figures stand at the end. */
   isFigure?: boolean;
+  /** Sentences: on a phone they stand below their header, not beside it. */
+  isText?: boolean;
   /** The header is read out, not shown: for a column of buttons. */
   isUnnamed?: boolean;
   /** On a phone the first column is the heading of a card; this leaves a column out of the cards. */
@@ -146,7 +148,7 @@ function Cards<T>({ label, columns, idOf, onOpen, items }: TableProperties<T> & 
             {others
               .filter((column) => !column.isWideOnly)
               .map((column) => (
-                <div key={column.key} className={classes.pair}>
+                <div key={column.key} className={column.isText ? classes.text : classes.pair}>
                   <dt>
                     {column.isUnnamed ? <VisuallyHidden>{column.header}</VisuallyHidden> : column.header}
                   </dt>

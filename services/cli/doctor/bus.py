@@ -200,7 +200,9 @@ async def _check_spill(bus: Bus, report: Report) -> None:
 
 async def _check_services(bus: Bus, report: Report) -> None:
     await _asked(bus, report, auth.LIST_ACCOUNTS, auth.ListAccounts(limit=1))
-    await _check_site(bus, report)
+    known = await _asked(bus, report, site.GET_SITE, Empty())
+    if known is not None:
+        check_site(known, report)
     prices = await _asked(bus, report, billing.LIST_PRICES, billing.ListPrices())
     offered = await _asked(bus, report, dispatcher.LIST_MODELS, dispatcher.ListModels())
     if prices is None or offered is None:
@@ -220,10 +222,8 @@ async def _check_services(bus: Bus, report: Report) -> None:
         )
 
 
-async def _check_site(bus: Bus, report: Report) -> None:
-    known = await _asked(bus, report, site.GET_SITE, Empty())
-    if known is None:
-        return
+def check_site(known: site.Site, report: Report) -> None:
+    """Report what keeps messages from people, or shows them to others."""
     is_local = urlsplit(known.public_url).hostname in LOOPBACK
     if known.settings.sign_up != "off" and not known.has_mail and not known.has_outbox:
         report.wrong(

@@ -91,9 +91,9 @@ class Access:
             return None
         try:
             return await self.by_session(token, client)
-        except Unauthenticated:
+        except (Unauthenticated, Forbidden):
             if endpoint.access == "public":
-                return None
+                return None  # a session that has ended, or whose account is suspended, keeps nobody from signing in
             raise
 
     async def by_session(self, token: str, client: Client) -> Person:

@@ -28,8 +28,8 @@ from shared.contracts import accounts, auth, billing
 from shared.errors import Conflict, Forbidden, InsufficientFunds, InvalidRequest, KeyReused, NotFound
 from shared.money import usd_from_nano, usd_per_million_from_pico
 
-PAGE_MAX = 200
-MEMBERS_LOOKS = 20  # at a group's members for one page; what is left is on the next one
+MEMBERS_MAX = 200  # of a group that are looked at together
+MEMBERS_LOOKS = 20  # for one page; what is left is on the next one
 REASON_CHARACTERS_MAX = 500
 
 
@@ -38,8 +38,6 @@ async def list_accounts(context: Context, ask: Nothing, query: shapes.AccountsQu
 
     With a group and another filter a page can have fewer items than were asked for, even none, and yet not be the last.
     """
-    if not 1 <= query.limit <= PAGE_MAX:
-        raise InvalidRequest("invalid_value", param="limit", problem=f"a page has 1 to {PAGE_MAX} items")
     cursor = cursor_of(query.cursor)
     if query.group_name is None:
         found = await _found(context, query, before_id=cursor)
@@ -160,14 +158,14 @@ async def _of_group(
     """Return a page of a group's accounts and where the next one begins."""
     found: list[auth.FoundAccount] = []
     for _ in range(MEMBERS_LOOKS):
-        question = accounts.ListMembers(group_name=group_name, before_id=cursor, limit=PAGE_MAX)
+        question = accounts.ListMembers(group_name=group_name, before_id=cursor, limit=MEMBERS_MAX)
         members = (await context.bus.call(accounts.LIST_MEMBERS, question)).account_ids
         if members:
             found += (await _found(context, query, account_ids=members)).items
             cursor = members[-1]
         if len(found) > query.limit:
             return tuple(found[: query.limit]), found[query.limit - 1].id
-        if len(members) < PAGE_MAX:
+        if len(members) < MEMBERS_MAX:
             return tuple(found), None
     return tuple(found), cursor
 

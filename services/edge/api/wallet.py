@@ -1,6 +1,5 @@
 """Money as its owner sees it: what is there, what changed it, and codes that add to it."""
 
-import asyncio
 import ipaddress
 import time
 from collections.abc import AsyncIterator
@@ -10,9 +9,10 @@ import msgspec
 
 from services.edge.addresses import Address
 from services.edge.api import pages, table
+from services.edge.api.accounts import wallet_of
 from services.edge.api.context import Context, Handler, Rows
 from services.edge.api.endpoint import Endpoint, Nothing
-from services.edge.api.fields import id_of, limits_shown, name_of, seconds_of, used_shown
+from services.edge.api.fields import id_of, name_of, seconds_of
 from services.edge.api.names import names_of
 from services.edge.api.shapes import operator, wallet
 from services.edge.guesses import Leaks, Pace, address_name
@@ -20,7 +20,7 @@ from shared.bus import Bus
 from shared.codes import sha256_of
 from shared.contracts import accounts, billing, records
 from shared.errors import InvalidRequest, RateLimited
-from shared.money import usd_from_nano, usd_per_million_from_pico
+from shared.money import usd_from_nano
 
 CODE_CHARACTERS_MAX = 100
 WRONG_CODES = Pace(burst=10, per_second=1 / 30)  # of one account, or one address
@@ -59,24 +59,6 @@ async def get_wallet(context: Context, ask: Nothing, query: Nothing) -> wallet.W
     return await wallet_of(context, context.person.account_id)
 
 
-async def wallet_of(context: Context, account_id: str) -> wallet.Wallet:
-    """Return what an account has. Raises: NotFound."""
-    balance, state = await asyncio.gather(
-        context.bus.call(billing.GET_BALANCE, billing.GetBalance(account_id=account_id)),
-        context.bus.call(accounts.GET_LIMITS, accounts.GetLimits(account_id=account_id)),
-    )
-    return wallet.Wallet(
-        posted_usd=usd_from_nano(balance.posted_nano_usd),
-        held_usd=usd_from_nano(balance.held_nano_usd),
-        available_usd=usd_from_nano(balance.available_nano_usd),
-        running=balance.running,
-        limits=limits_shown(state.limits),
-        used=used_shown(state),
-        group_name=state.group_name,
-        price_multiplier=usd_per_million_from_pico(state.multiplier_ppm),
-    )
-
-
 async def list_transfers(context: Context, ask: Nothing, query: wallet.TransfersQuery) -> wallet.Transfers:
     """Return one page of what changed the balance."""
     return await _page(context, query, context.person.account_id)
@@ -99,7 +81,7 @@ async def list_account_transfers(
 
 async def redeem(context: Context, ask: wallet.RedeemCode, query: Nothing) -> wallet.Redeemed:
     """Credit a code. Raises: InvalidRequest for one that is no good, RateLimited after too many of those."""
-    account_id, address = context.person.account_id, address_name(_address_of(context.client.address))
+    account_id, address = context.person.account_id, address_name(_address_of(context.address))
     wrong = _wrong_codes.setdefault(context.bus, WrongCodes())
     now = time.monotonic()
     wrong.check(account_id, address, now)

@@ -21,6 +21,7 @@ from shared.settings import Secret, Settings
 from tests.cli.conftest import Relay, relay_of
 
 ADDRESS = "192.0.2.7"
+PASSWORD = "correct horse battery"
 
 
 class Operator:
@@ -31,6 +32,7 @@ class Operator:
         self.user = user
         self.running = running
         self.through: Through = "console"
+        self.address = ADDRESS
 
     async def do(self, endpoint: Endpoint, ask: msgspec.Struct | None = None, **given: Any) -> Any:
         """Return the answer of a route; `given` are parameters of its path, and of its query."""
@@ -75,7 +77,7 @@ class Operator:
             person=person,
             path=path or {},
             language="en",
-            client=Client(address=ADDRESS, agent="a test"),
+            client=Client(address=self.address, agent="a test"),
             cookies={},
             settings=EdgeSettings(nats_url=self.running.nats_url),
         )
@@ -88,9 +90,7 @@ class Operator:
 async def member(running: Relay, email: str, role: auth.Role = "member") -> auth.User:
     """Return a new person, made as the command line makes one."""
     async with Bus(settings_of(running, OPERATOR), party=OPERATOR) as bus:
-        return await bus.call(
-            auth.CREATE_USER, auth.CreateUser(email=email, password="correct horse battery", role=role)
-        )
+        return await bus.call(auth.CREATE_USER, auth.CreateUser(email=email, password=PASSWORD, role=role))
 
 
 def settings_of(running: Relay, party: str) -> Settings:

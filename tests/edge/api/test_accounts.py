@@ -77,7 +77,7 @@ async def test_accounts_are_filtered_by_status(op: Operator) -> None:
 
 async def test_accounts_of_a_group_are_listed_by_key(op: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over any number of pages of its members, also when another filter leaves few of them."""
-    monkeypatch.setattr(handlers, "PAGE_MAX", 3)
+    monkeypatch.setattr(handlers, "MEMBERS_MAX", 3)
     group = f"group {uuid7().hex}"
     await op.do(table.PUT_GROUP, shapes.Group(name=group))
     people = [await op.member(f"even{uuid7().hex}" if number % 2 else "odd") for number in range(8)]
@@ -96,8 +96,6 @@ async def test_accounts_of_a_group_are_listed_by_key(op: Operator, monkeypatch: 
     ("query", "param"),
     [
         ({"cursor": "x"}, "cursor"),
-        ({"limit": 0}, "limit"),
-        ({"limit": 201}, "limit"),
         ({"search": "a\0b"}, "search"),
         ({"search": "x" * 101}, "search"),
     ],

@@ -101,7 +101,10 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountsQuery(PageQuery, frozen=True, kw_only=True):
-    """`search` looks in names and in the addresses of people, or is the id of an account or a person."""
+    """`search` looks in names and in the addresses of people, or is a whole address, or the id of an account or a person.
+
+    With a group and another filter a page may have few items or none, and yet not be the last.
+    """
 
     search: str | None = None
     status: AccountStatus | None = None

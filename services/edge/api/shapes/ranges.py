@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+PageSize = Annotated[int, Meta(ge=1, le=200)]
 Count = Annotated[int, Meta(ge=0, le=2_000_000_000)]
 Tokens = Annotated[int, Meta(ge=0, le=100_000_000)]
 Moment = Annotated[

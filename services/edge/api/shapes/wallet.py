@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from services.edge.api.shapes.ranges import Count, Moment
+from services.edge.api.shapes.ranges import Count, Moment, PageSize
 
 State = Literal["running", "complete", "failed", "left"]
 """`failed` is an error after the request was admitted, or a refusal; `left` a client that went away."""
@@ -87,7 +87,7 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
     """One page of a list: `cursor` is what the page before gave as `next_cursor`, `limit` from 1 to 200."""
 
     cursor: str | None = None
-    limit: int = 50
+    limit: PageSize = 50
 
 
 class KeysQuery(PageQuery, frozen=True, kw_only=True):

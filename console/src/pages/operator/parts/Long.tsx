@@ -1,0 +1,26 @@
+import { Text } from "@mantine/core";
+
+/** A text that somebody else chose and that may be very long: cut off, whole when pointed at. */
+export function Long({
+  children,
+  width = 280,
+  isCode = false,
+}: {
+  children: string;
+  width?: number;
+  isCode?: boolean;
+}) {
+  return (
+    <Text
+      span
+      inherit
+      truncate
+      maw={width}
+      title={children}
+      style={{ display: "inline-block", verticalAlign: "bottom" }}
+      {...(isCode ? { ff: "monospace", fz: "0.8125rem" } : {})}
+    >
+      {children}
+    </Text>
+  );
+}

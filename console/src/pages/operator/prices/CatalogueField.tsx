@@ -1,0 +1,59 @@
+import { Button, Group, Select } from "@mantine/core";
+import { useDebouncedValue } from "@mantine/hooks";
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { useTranslation } from "react-i18next";
+import { apiQuery, type Shape } from "../../../api/queries";
+import { formatUsd } from "../../../format";
+import { useLanguage } from "../../../i18n";
+
+/** Finds a model in the shipped catalogue, and fills the form in with what it knows. */
+export function CatalogueField({
+  model,
+  onChoose,
+}: {
+  model: string;
+  onChoose: (entry: Shape<"CatalogueEntry">) => void;
+}) {
+  const { t } = useTranslation("operator");
+  const { locale } = useLanguage();
+  const [search, setSearch] = useState(model);
+  const [chosen, setChosen] = useState<string | null>(null);
+  const [wanted] = useDebouncedValue(search.trim(), 250);
+  const query = useQuery({
+    ...apiQuery("/api/operator/catalogue", { query: { search: wanted } }),
+    placeholderData: (before) => before,
+  });
+  const entries = query.data?.items ?? [];
+  const entry = entries.find((each) => each.model === chosen);
+  return (
+    <Group gap="xs" align="flex-end">
+      <Select
+        label={t("prices.catalogue")}
+        description={t("prices.catalogueNote")}
+        searchable
+        searchValue={search}
+        onSearchChange={setSearch}
+        filter={({ options }) => options}
+        data={entries.map((each) => ({
+          value: each.model,
+          label: t("prices.catalogueEntry", {
+            model: each.model,
+            input: formatUsd(each.figures[0]?.input ?? "0", locale),
+            output: formatUsd(each.figures[0]?.output ?? "0", locale),
+          }),
+        }))}
+        value={chosen}
+        onChange={setChosen}
+        nothingFoundMessage={query.isFetching ? t("prices.catalogueSearching") : t("prices.catalogueNothing")}
+        error={query.isError ? query.error.message : undefined}
+        clearable
+        flex="1 1 280px"
+        maw={560}
+      />
+      <Button variant="default" disabled={entry === undefined} onClick={() => entry && onChoose(entry)}>
+        {t("prices.fillIn")}
+      </Button>
+    </Group>
+  );
+}
