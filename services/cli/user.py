@@ -10,7 +10,7 @@ from services.cli import parameters
 from services.cli.answer import Answer, moment, table
 from services.cli.secret_input import secret_option
 from services.cli.session import over_the_bus
-from shared.contracts import auth, people
+from shared.contracts import auth, factors, people
 
 if TYPE_CHECKING:
     from shared.bus import Bus
@@ -88,6 +88,23 @@ async def confirm_user(bus: "Bus", email: str) -> Answer:
     confirmed = await bus.call(people.CONFIRM_PERSON, people.ConfirmPerson(email=email))
     text = f"The address of {confirmed.email} is confirmed; the account is {confirmed.account_id}."
     return Answer(document=confirmed, text=text)
+
+
+@user.command("remove-factors")
+@click.argument("email")
+@over_the_bus
+async def remove_factors(bus: "Bus", email: str) -> Answer:
+    """Take every second factor from a user who has lost theirs.
+
+    Be sure who asks: a password is enough then. Their sessions and management keys end.
+    """
+    removed = await bus.call(factors.REMOVE_FACTORS, factors.RemoveFactors(email=email))
+    had = "an authenticator" if removed.had_totp else "no authenticator"
+    text = (
+        f"{email} had {had}, {removed.passkeys} passkeys and {removed.recovery_codes} recovery codes. All are removed; "
+        "their sessions and management keys have ended."
+    )
+    return Answer(document=removed, text=text)
 
 
 @user.command("list")

@@ -1,9 +1,10 @@
 """Issuers for the tests: one that speaks OpenID Connect as it should, and one that says whatever it is told to."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
-import warnings
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,21 +15,31 @@ from urllib.parse import parse_qs, urlsplit
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # it stands on a part of Authlib that is to go
-    from oidc_provider_mock import run_server_in_thread
-
 CLIENT_ID = "relay"
 CLIENT_SECRET = "the client's secret"
+
+
+# In a process of its own: it stands on a part of Authlib that warns of its end, and warnings are errors here.
+_SERVE = """
+from oidc_provider_mock import run_server_in_thread
+with run_server_in_thread() as server:
+    print(server.server_port, flush=True)
+    input()
+"""
 
 
 @contextmanager
 def honest_issuer() -> Iterator[str]:
     """Yield the address of an issuer that takes whoever signs in there."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with run_server_in_thread() as server:
-            yield f"http://localhost:{server.server_port}"
+    command = [sys.executable, "-W", "ignore", "-c", _SERVE]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield f"http://localhost:{int(process.stdout.readline())}"
+        process.stdin.write("\n")
+        process.stdin.close()
 
 
 class Liar:
