@@ -1,8 +1,10 @@
 """All mutants by name."""
 
-from tests.mutants import limits, money, prices, services, streams
+from tests.mutants import limits, money, prices, records, services, streams
 from tests.mutants.mutant import Mutant
 
 MUTANTS: dict[str, Mutant] = {
-    mutant.name: mutant for part in (money, limits, streams, services, prices) for mutant in part.MUTANTS
+    mutant.name: mutant
+    for part in (money, limits, streams, services, prices, records)
+    for mutant in part.MUTANTS
 }

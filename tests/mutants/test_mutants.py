@@ -9,6 +9,7 @@ from tests.mutants.limits import MUTANTS as LIMITS
 from tests.mutants.money import MUTANTS as MONEY
 from tests.mutants.mutant import DoesNotApply, Mutant
 from tests.mutants.prices import MUTANTS as PRICES
+from tests.mutants.records import MUTANTS as RECORDS
 from tests.mutants.services import MUTANTS as SERVICES
 from tests.mutants.streams import MUTANTS as STREAMS
 from tests.mutants.trial import ROOT, Verdict, copied, judge, missing, verdict_of
@@ -29,7 +30,8 @@ def report(test: str, *, phase: str = "call", crash: str | None = None) -> Repor
 
 def test_names_are_unique() -> None:
     """Each can be tried by its name."""
-    assert len(MUTANTS) == len(MONEY) + len(LIMITS) + len(STREAMS) + len(SERVICES) + len(PRICES)
+    parts = (MONEY, LIMITS, STREAMS, SERVICES, PRICES, RECORDS)
+    assert len(MUTANTS) == sum(map(len, parts))
 
 
 @pytest.mark.parametrize("name", MUTANTS)
