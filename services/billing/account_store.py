@@ -15,17 +15,15 @@ _SHEETS = """WITH asked AS (SELECT unnest($1::uuid[]) AS id),
     live AS (
         SELECT h.account_id, count(*) AS running FROM billing.hold AS h
         WHERE h.state = 'HELD' AND h.account_id = ANY($1::uuid[]) GROUP BY h.account_id),
-    given AS (
-        SELECT t.credit_account AS id, sum(t.amount_nano_usd) AS amount FROM billing.transfer AS t
-        WHERE t.kind = 'credit' AND t.credit_account = ANY($1::uuid[]) GROUP BY t.credit_account),
-    taken AS (
-        SELECT t.debit_account AS id, sum(t.amount_nano_usd) AS amount FROM billing.transfer AS t
-        WHERE t.kind = 'adjustment' AND t.debit_account = ANY($1::uuid[]) GROUP BY t.debit_account)
+    by_hand AS (
+        SELECT m.account_id AS id, sum(CASE WHEN t.kind = 'credit' THEN t.amount_nano_usd ELSE -t.amount_nano_usd END) AS amount
+        FROM billing.by_hand AS m JOIN billing.transfer AS t ON t.id = m.transfer_id
+        WHERE m.account_id = ANY($1::uuid[]) GROUP BY m.account_id)
     SELECT a.id::text AS account_id, a.posted_nano_usd, a.held_nano_usd, a.group_name,
-        (coalesce(given.amount, 0) - coalesce(taken.amount, 0) - a.posted_nano_usd)::bigint AS spent_nano_usd,
+        (coalesce(by_hand.amount, 0) - a.posted_nano_usd)::bigint AS spent_nano_usd,
         coalesce(live.running, 0) AS running
     FROM asked JOIN billing.account AS a ON a.id = asked.id
-        LEFT JOIN live ON live.account_id = a.id LEFT JOIN given ON given.id = a.id LEFT JOIN taken ON taken.id = a.id
+        LEFT JOIN live ON live.account_id = a.id LEFT JOIN by_hand ON by_hand.id = a.id
     ORDER BY a.id"""
 _BATCHES = """SELECT b.name, b.amount_nano_usd, count(c.hash) AS codes, count(c.claimed_by) AS claimed,
         extract(epoch FROM b.created_at)::float8 AS created_unix, extract(epoch FROM b.expires_at)::float8 AS expires_unix,

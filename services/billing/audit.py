@@ -246,7 +246,8 @@ INVARIANTS = (
     ),
     Invariant(
         number="I31",
-        sentence="What is counted by the hour is what the rows say, but for those that still wait in the outbox.",
+        sentence="What is counted by the hour is what the rows say, but for those that still wait in the outbox; "
+        "what is listed as done by hand is what was.",
         query="""
             WITH waiting AS (SELECT request_id, is_late FROM billing.outbox WHERE request_id IS NOT NULL),
             done AS (
@@ -273,7 +274,14 @@ INVARIANTS = (
             SELECT format('%s %s from %s, %s: %s %s in bucket %s for %s', scope, account_id, began, model, c.calls, measure,
                 bucket, d.calls)
             FROM billing.timing AS c FULL JOIN timed AS d USING (scope, account_id, began, key_id, model, measure, bucket)
-            WHERE c.calls IS DISTINCT FROM d.calls""",
+            WHERE c.calls IS DISTINCT FROM d.calls
+            UNION ALL
+            SELECT format('transfer %s by hand: listed for %s', coalesce(t.id, m.transfer_id), m.account_id)
+            FROM billing.by_hand AS m FULL JOIN (
+                SELECT id, CASE WHEN kind = 'credit' THEN credit_account ELSE debit_account END AS account_id
+                FROM billing.transfer WHERE hold_id IS NULL
+            ) AS t ON t.id = m.transfer_id
+            WHERE m.account_id IS DISTINCT FROM t.account_id""",
     ),
     Invariant(
         number="I28",

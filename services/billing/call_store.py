@@ -38,7 +38,7 @@ _IDS_OF_ACCOUNT = """
             ORDER BY u.request_id DESC LIMIT $4)
         UNION ALL (SELECT h.id FROM billing.hold AS h
             WHERE h.account_id = $1::uuid AND h.id < $2::uuid AND h.id >= $3::uuid
-                AND h.state = 'VOIDED' AND h.price_id IS NOT NULL
+                AND h.state = 'VOIDED' AND num_nulls(h.price_id) = 0
             ORDER BY h.id DESC LIMIT $4)
         UNION ALL (SELECT r.id FROM (
             -- What runs is few, and has an index of its own.
@@ -74,14 +74,14 @@ CALLS_OF_ALL = _CALLS.format(ids=_IDS_OF_ALL)
 CALLS_OF_ACCOUNT = _CALLS.format(ids=_IDS_OF_ACCOUNT)
 
 # $1 the account, $2 the id that all are below, $3 the least id, $4 and $5 the times, $6 how many.
-_TRANSFER_IDS = """(SELECT t.id FROM billing.transfer AS t
-    WHERE t.{side} = $1::uuid AND t.id < $2 AND t.id >= $3 AND {kind} AND ($4::timestamptz IS NULL OR t.created_at >= $4)
-        AND ($5::timestamptz IS NULL OR t.created_at < $5)
+_BY_HAND = """(SELECT m.transfer_id AS id FROM billing.by_hand AS m
+    WHERE m.account_id = $1::uuid AND m.transfer_id < $2 AND m.transfer_id >= $3
+        AND ($4::timestamptz IS NULL OR m.created_at >= $4) AND ($5::timestamptz IS NULL OR m.created_at < $5)
+    ORDER BY m.transfer_id DESC LIMIT $6)"""
+_USED = """(SELECT t.id FROM billing.transfer AS t
+    WHERE t.debit_account = $1::uuid AND t.id < $2 AND t.id >= $3 AND t.kind <> 'adjustment'
+        AND ($4::timestamptz IS NULL OR t.created_at >= $4) AND ($5::timestamptz IS NULL OR t.created_at < $5)
     ORDER BY t.id DESC LIMIT $6)"""
-_CREDITED = _TRANSFER_IDS.format(side="credit_account", kind="t.kind = 'credit'")
-_ADJUSTED = _TRANSFER_IDS.format(side="debit_account", kind="t.kind = 'adjustment'")
-_TAKEN = _TRANSFER_IDS.format(side="debit_account", kind="true")
-_USED = _TRANSFER_IDS.format(side="debit_account", kind="t.kind IN ('usage', 'over', 'late')")
 _TRANSFERS = """
     SELECT t.id, CASE
             WHEN t.kind = 'adjustment' THEN 'debit'
@@ -99,8 +99,8 @@ _TRANSFERS = """
     END
     ORDER BY n.id DESC"""
 TRANSFERS = {
-    "all": _TRANSFERS.format(ids=f"{_CREDITED} UNION ALL {_TAKEN}"),
-    "money": _TRANSFERS.format(ids=f"{_CREDITED} UNION ALL {_ADJUSTED}"),
+    "all": _TRANSFERS.format(ids=f"{_BY_HAND} UNION ALL {_USED}"),
+    "money": _TRANSFERS.format(ids=_BY_HAND),
     "usage": _TRANSFERS.format(ids=_USED),
 }
 

@@ -167,7 +167,8 @@ async def credited(connection: Connection, span: Span) -> int:
     return int(
         await connection.fetchval(
             """SELECT coalesce(sum(CASE WHEN kind = 'credit' THEN amount_nano_usd ELSE -amount_nano_usd END), 0)::bigint
-               FROM billing.transfer WHERE hold_id IS NULL AND created_at >= $1 AND created_at < $2""",
+               FROM billing.by_hand AS m JOIN billing.transfer AS t ON t.id = m.transfer_id
+               WHERE m.created_at >= $1 AND m.created_at < $2""",
             span.first,
             span.end,
         )

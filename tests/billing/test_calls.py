@@ -195,15 +195,14 @@ async def test_transfers_chain_and_name_their_reason(ledger: Ledger, account: UU
 
 async def test_transfers_of_days_are_found_by_their_ids(ledger: Ledger, account: UUID) -> None:
     """A day begins at a place in the order of the ids, wherever there are gaps, and ends before the next."""
+    moment = "'2026-03-01 00:00Z'::timestamptz + n * interval '1 hour'"
     await ledger.connection.execute(
-        """INSERT INTO billing.transfer OVERRIDING SYSTEM VALUE
-               SELECT 1000 + 7 * n, 'credit', '00000000-0000-0000-0000-000000000002', $1, 1, NULL, 'k' || n, 'n' || n, n, n,
-                   '2026-03-01 00:00Z'::timestamptz + n * interval '1 hour'
-               FROM generate_series(0, 99) AS n""".replace(
-            "OVERRIDING SYSTEM VALUE",
-            "(id, kind, debit_account, credit_account, amount_nano_usd, hold_id, idempotency_key, reason, account_version_after,"
-            " posted_after_nano_usd, created_at) OVERRIDING SYSTEM VALUE",
-        ),
+        f"""WITH made AS (
+                INSERT INTO billing.transfer (id, kind, debit_account, credit_account, amount_nano_usd, idempotency_key, reason,
+                    account_version_after, posted_after_nano_usd, created_at) OVERRIDING SYSTEM VALUE
+                SELECT 1000 + 7 * n, 'credit', '00000000-0000-0000-0000-000000000002', $1, 1, 'k' || n, 'n' || n, n, n, {moment}
+                FROM generate_series(0, 99) AS n RETURNING id, created_at
+            ) INSERT INTO billing.by_hand (account_id, transfer_id, created_at) SELECT $1, id, created_at FROM made""",
         account,
     )
 

@@ -124,7 +124,7 @@ class Machine(RuleBasedStateMachine):
     @initialize(money=st.integers(500, 5000))
     def begin(self, money: int) -> None:
         """Three accounts, the last without money; two leases and two prices."""
-        tables = "account, api_key, lease, hold, transfer, usage, price, outbox, traffic, timing"
+        tables = "account, api_key, lease, hold, transfer, usage, price, outbox, traffic, timing, by_hand"
         names = ", ".join(f"billing.{name}" for name in tables.split(", "))
         self._do(
             self.ledger.connection.execute(

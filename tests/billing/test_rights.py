@@ -7,7 +7,7 @@ from shared.ids import uuid7
 from tests.billing.bookkeeping import Ledger, reserve, settle, void
 
 TABLES = (
-    "account", "account_group", "api_key", "audit_result", "code", "code_batch", "hold", "idempotency", "lease", "meter",
+    "account", "account_group", "api_key", "audit_result", "by_hand", "code", "code_batch", "hold", "idempotency", "lease", "meter",
     "migration", "outbox", "platform_account", "price", "timing", "traffic", "transfer", "usage",
 )  # fmt: skip
 

@@ -98,7 +98,7 @@ LEDGER = (
         EXECUTE + "reserve_with_other_arguments_is_a_conflict",
     ),
     _mutant(
-        "credit counts twice", "I7: a repeat changes nothing", FUNCTIONS_SQL,
+        "credit counts twice", "I7: a repeat changes nothing", RECORDS_SQL,
         "WHERE t.idempotency_key = credit.idempotency_key);", "WHERE false);",
         FUNCTIONS + "credit_counts_once_for_each_key",
     ),
@@ -188,7 +188,7 @@ LEDGER = (
         EXECUTE + "settle_returns_the_unused_part_of_the_hold",
     ),
     _mutant(
-        "credit without an outbox row", "I22: every money change is told", FUNCTIONS_SQL,
+        "credit without an outbox row", "I22: every money change is told", RECORDS_SQL,
         "    INSERT INTO billing.outbox (subject, transfer_id) VALUES ('billing.event.credited', answer.transfer_id);\n",
         "",
         EXECUTE + "settle_returns_the_unused_part_of_the_hold",

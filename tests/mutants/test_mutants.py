@@ -11,6 +11,7 @@ from tests.mutants.mutant import DoesNotApply, Mutant
 from tests.mutants.operators import MUTANTS as OPERATORS
 from tests.mutants.people import MUTANTS as PEOPLE
 from tests.mutants.prices import MUTANTS as PRICES
+from tests.mutants.records import MUTANTS as RECORDS
 from tests.mutants.services import MUTANTS as SERVICES
 from tests.mutants.streams import MUTANTS as STREAMS
 from tests.mutants.trial import ROOT, Verdict, copied, judge, missing, verdict_of
@@ -31,7 +32,7 @@ def report(test: str, *, phase: str = "call", crash: str | None = None) -> Repor
 
 def test_names_are_unique() -> None:
     """Each can be tried by its name."""
-    parts = (MONEY, LIMITS, STREAMS, SERVICES, PRICES, PEOPLE, OPERATORS)
+    parts = (MONEY, LIMITS, STREAMS, SERVICES, PRICES, PEOPLE, OPERATORS, RECORDS)
     assert len(MUTANTS) == sum(len(part) for part in parts)
 
 

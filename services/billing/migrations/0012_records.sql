@@ -1,4 +1,5 @@
--- The ledger of Relay: what the console shows of calls and money. Replaces reserve_one of 0009, settle_one and void_one of 0010.
+-- The ledger of Relay: what the console shows of calls and money. Replaces credit and prune_tombstones of 0004,
+-- reserve_one of 0009, settle_one and void_one of 0010.
 --
 -- Facts of a call. Its hold keeps what is known of it beside its money: whether it was a stream, how long it took, and the code of the
 -- error that the client saw. They stand there and not in the usage row, since a call that was voided has none. `channel` is that of
@@ -22,14 +23,90 @@ ALTER TABLE billing.hold
     ADD COLUMN first_output_ms integer,
     ADD COLUMN took_ms integer;
 
--- Only failures and what is done by hand is in these; a request that succeeds does not touch them.
-CREATE INDEX hold_voided ON billing.hold (account_id, id) WHERE state = 'VOIDED' AND price_id IS NOT NULL;
-CREATE INDEX outbox_untold ON billing.outbox (id) WHERE subject = '';
-CREATE INDEX transfer_credited ON billing.transfer (credit_account, id) WHERE kind = 'credit';
-CREATE INDEX transfer_adjusted ON billing.transfer (debit_account, id) WHERE kind = 'adjustment';
-CREATE INDEX transfer_by_hand ON billing.transfer (created_at) WHERE hold_id IS NULL;
--- This one is written with every charge: docs/decisions/0023-records.md has what it costs.
-CREATE INDEX transfer_taken ON billing.transfer (debit_account, id);
+-- An index costs every statement that writes to its table, also where it takes no row of it: it is opened, and its predicate or expression
+-- is read again, which is dearer than the entry. So there is one more, a plain one, that each charge is written to; one finds voided calls
+-- by account and tombstones, in place of hold_tombstone; and what is done by hand, which is little, is listed in a table of its own.
+-- docs/decisions/0023-records.md has what they cost.
+CREATE INDEX transfer_of_debtor ON billing.transfer (debit_account, id);
+CREATE INDEX hold_voided ON billing.hold (num_nulls(price_id), account_id, id) WHERE state = 'VOIDED';
+DROP INDEX billing.hold_tombstone;
+
+CREATE TABLE billing.by_hand (
+    account_id uuid NOT NULL,
+    transfer_id bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (account_id, transfer_id)
+);
+CREATE INDEX by_hand_at ON billing.by_hand (created_at);
+COMMENT ON TABLE billing.by_hand IS 'Which transfers of an account are credits and adjustments.';
+LOCK TABLE billing.transfer IN SHARE ROW EXCLUSIVE MODE;
+INSERT INTO billing.by_hand (account_id, transfer_id, created_at)
+    SELECT CASE WHEN t.kind = 'credit' THEN t.credit_account ELSE t.debit_account END, t.id, t.created_at
+    FROM billing.transfer AS t WHERE t.idempotency_key IS NOT NULL;
+
+CREATE OR REPLACE FUNCTION billing.credit(account_id uuid, amount_nano_usd bigint, idempotency_key text, reason text)
+RETURNS billing.credit_answer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    operator_credit CONSTANT uuid := '00000000-0000-0000-0000-000000000002';
+    largest CONSTANT bigint := 1000000000000000000;
+    is_credit boolean := credit.amount_nano_usd > 0;
+    account billing.account;
+    known billing.transfer;
+    answer billing.credit_answer;
+BEGIN
+    IF (credit.amount_nano_usd BETWEEN -largest AND largest AND credit.amount_nano_usd <> 0
+        AND length(credit.idempotency_key) BETWEEN 1 AND 255) IS NOT TRUE
+    THEN
+        answer.result := 'invalid';
+        RETURN answer;
+    END IF;
+    account := billing.lock_account(credit.account_id, true);
+    answer.posted_nano_usd := account.posted_nano_usd;
+    answer.held_nano_usd := account.held_nano_usd;
+    known := (SELECT t FROM billing.transfer AS t WHERE t.idempotency_key = credit.idempotency_key);
+    answer.transfer_id := known.id;
+    answer.result := CASE
+        WHEN known.id IS NOT NULL AND known.amount_nano_usd = abs(credit.amount_nano_usd)
+            AND CASE WHEN is_credit THEN known.credit_account ELSE known.debit_account END = credit.account_id
+            THEN 'already'
+        WHEN known.id IS NOT NULL THEN 'conflict'
+        WHEN account.id IS NULL THEN 'account_unknown'
+        WHEN account.posted_nano_usd - account.held_nano_usd < -credit.amount_nano_usd THEN 'insufficient'
+        WHEN account.posted_nano_usd + credit.amount_nano_usd > largest THEN 'too_large'
+        ELSE 'ok'
+    END;
+    IF answer.result <> 'ok' THEN
+        RETURN answer;
+    END IF;
+    answer.posted_nano_usd := account.posted_nano_usd + credit.amount_nano_usd;
+    INSERT INTO billing.transfer (
+        kind, debit_account, credit_account, amount_nano_usd, idempotency_key, reason,
+        account_version_after, posted_after_nano_usd
+    ) VALUES (
+        CASE WHEN is_credit THEN 'credit' ELSE 'adjustment' END::billing.transfer_kind,
+        CASE WHEN is_credit THEN operator_credit ELSE account.id END,
+        CASE WHEN is_credit THEN account.id ELSE operator_credit END,
+        abs(credit.amount_nano_usd), credit.idempotency_key, credit.reason,
+        account.version + 1, answer.posted_nano_usd
+    ) RETURNING id INTO answer.transfer_id;
+    INSERT INTO billing.by_hand (account_id, transfer_id) VALUES (account.id, answer.transfer_id);
+    INSERT INTO billing.outbox (subject, transfer_id) VALUES ('billing.event.credited', answer.transfer_id);
+    UPDATE billing.account AS a SET posted_nano_usd = answer.posted_nano_usd, version = account.version + 1
+        WHERE a.id = account.id;
+    RETURN answer;
+END $$;
+
+CREATE OR REPLACE FUNCTION billing.prune_tombstones(age_seconds integer) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    pruned integer;
+BEGIN
+    DELETE FROM billing.hold AS h
+        WHERE h.state = 'VOIDED' AND num_nulls(h.price_id) = 1
+            AND h.created_at < clock_timestamp() - make_interval(secs => greatest(age_seconds, 3600));
+    GET DIAGNOSTICS pruned = ROW_COUNT;
+    RETURN pruned;
+END $$;
 
 CREATE OR REPLACE FUNCTION billing.reserve_one(
     command billing.command, hold billing.hold, answer billing.answer, account billing.account
@@ -301,5 +378,9 @@ COMMENT ON FUNCTION billing.transfer_id_at IS
     'An id before which no transfer is as late as this moment, give or take the length of a transaction: ids are counted up as time goes on.';
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA billing FROM PUBLIC;
-GRANT SELECT ON billing.call TO relay_billing;
-GRANT EXECUTE ON FUNCTION billing.transfer_id_at(timestamptz) TO relay_billing;
+GRANT SELECT ON billing.call, billing.by_hand TO relay_billing;
+GRANT EXECUTE ON FUNCTION
+    billing.credit(uuid, bigint, text, text),
+    billing.prune_tombstones(integer),
+    billing.transfer_id_at(timestamptz)
+TO relay_billing;

@@ -167,11 +167,15 @@ COMMENT ON FUNCTION billing.outbox_published IS
 CREATE FUNCTION billing.count_untold(batch_size integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    -- Only among the oldest, so that a long outbox is not read whole: what stands further back has its turn later.
     RETURN billing.outbox_published(ARRAY(
-        SELECT o.id FROM billing.outbox AS o WHERE o.subject = '' ORDER BY o.id LIMIT least(batch_size, 1000)
+        SELECT o.id FROM (
+            SELECT w.id, w.subject FROM billing.outbox AS w ORDER BY w.id LIMIT least(batch_size, 1000)
+        ) AS o WHERE o.subject = ''
     ));
 END $$;
-COMMENT ON FUNCTION billing.count_untold IS 'Counts facts that nobody is told of, such as voids; how many there were.';
+COMMENT ON FUNCTION billing.count_untold IS
+    'Counts what nobody is told of, such as voids, among the oldest batch_size rows of the outbox; how many there were.';
 
 CREATE OR REPLACE FUNCTION billing.outbox_batch(batch_size integer)
 RETURNS TABLE (id bigint, subject text, body jsonb, created_at timestamptz)
