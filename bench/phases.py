@@ -214,4 +214,7 @@ def _check(ledger: Ledger, requests: int) -> None:
             f"The ledger still holds {ledger.held_nano_usd} nano-USD in {ledger.live_holds} holds."
         )
     if ledger.usage_records != requests:
-        raise StackError(f"The ledger has {ledger.usage_records} usage records for {requests} requests.")
+        ends = ", ".join(f"{count} {state} {outcome}".rstrip() for state, outcome, count in ledger.ends)
+        raise StackError(
+            f"The ledger has {ledger.usage_records} usage records for {requests} requests; holds ended {ends}."
+        )

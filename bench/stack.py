@@ -55,12 +55,13 @@ class StackError(Exception):
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ledger says: usage records, what they charged, and what is still held."""
+    """What the ledger says: usage records, what they charged, what is still held, and how holds ended (state, outcome, count)."""
 
     usage_records: int
     charged_nano_usd: int
     live_holds: int
     held_nano_usd: int
+    ends: tuple[tuple[str, str, int], ...] = ()
 
 
 class Stack:
@@ -111,7 +112,9 @@ class Stack:
         try:
             give_up = time.monotonic() + SETTLED_SECONDS
             while True:
-                ledger = await _ledger(connection)
+                # One snapshot: between two of them what was held becomes a usage record.
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    ledger = await _ledger(connection)
                 if ledger.live_holds == 0 or time.monotonic() > give_up:
                     return ledger
                 await asyncio.sleep(POLL_SECONDS)
@@ -169,7 +172,11 @@ async def _ledger(connection: Connection) -> Ledger:
         """SELECT (SELECT count(*) FROM billing.hold WHERE state = 'HELD') AS holds,
             (SELECT coalesce(sum(held_nano_usd), 0)::bigint FROM billing.account) AS amount"""
     )
+    ends = await connection.fetch(
+        "SELECT state::text, coalesce(outcome, ''), count(*) FROM billing.hold GROUP BY 1, 2 ORDER BY 1, 2"
+    )
     return Ledger(
+        ends=tuple((state, outcome, count) for state, outcome, count in ends),
         usage_records=usage["records"],
         charged_nano_usd=usage["charged"],
         live_holds=held["holds"],

@@ -6,8 +6,8 @@ latency of one call, and a busy one shares each commit among many. An answer is 
 What goes wrong, and what follows:
 
     an account is locked elsewhere      its commands come back `busy`, go into a later batch, and after BUSY_TRIES to the
-                                        patient connection, which waits for the lock, account by account; the others are
-                                        not delayed. After the lock_timeout they are refused as unavailable
+                                        patient connection, which waits for the lock, account by account and for TURN_SECONDS
+                                        each; the others are not delayed. After PATIENCE_SECONDS they are refused as unavailable
     one command poisons the batch       the batch is undone by PostgreSQL; the commands are sent again one by one
     a deadlock or serialization error   the batch was undone; it is sent again, TRIES_MAX times in all
     the connection breaks               the outcome is unknown: the batch is sent again by id, which is safe (invariant I7)
@@ -36,6 +36,8 @@ from shared.failpoints import failpoint
 BATCH_MAX = 256
 QUEUE_MAX = 8192
 BUSY_TRIES = 3
+TURN_SECONDS = 0.2
+PATIENCE_SECONDS = 2.0
 TRIES_MAX = 3
 RECONNECT_SECONDS = 0.25
 PROBE_SECONDS = 1.0
@@ -52,20 +54,24 @@ _encoder = msgspec.json.Encoder()
 class _Item:
     """A command with its future and how often its account was busy; void when nobody waits any more."""
 
-    __slots__ = ("busy", "command", "drop_at", "future")
+    __slots__ = ("busy", "command", "drop_at", "future", "patient_until")
 
     def __init__(self, command: Command, drop_at: float, future: asyncio.Future[Answer]) -> None:
         self.command = command
         self.drop_at = drop_at
         self.future = future
         self.busy = 0
+        self.patient_until = 0.0
 
 
 class Wire:
-    """One connection and its prepared statement, opened again when it broke."""
+    """One connection and its prepared statement, opened again when it broke; `lock_seconds` is how long it waits for a lock."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
+    def __init__(
+        self, connect: Callable[[], Awaitable[Connection]], *, lock_seconds: float | None = None
+    ) -> None:
         self._connect = connect
+        self._lock_seconds = lock_seconds
         self._connection: Connection | None = None
         self._statement: asyncpg.prepared_stmt.PreparedStatement | None = None
 
@@ -103,6 +109,9 @@ class Wire:
         try:
             self._connection = connection = await self._connect()
             with watched(connection):
+                if self._lock_seconds is not None:
+                    turn = f"{self._lock_seconds * 1000:.0f}ms"
+                    await connection.execute("SELECT set_config('lock_timeout', $1, false)", turn)
                 return await connection.prepare(_EXECUTE)
         except asyncpg.PostgresError as error:  # of the login or the schema, and not of any command
             raise away() from error
@@ -122,7 +131,7 @@ class Lane:
         observe: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._wire = Wire(connect)
-        self._patient = Wire(connect)
+        self._patient = Wire(connect, lock_seconds=TURN_SECONDS)
         self._queue: deque[_Item] = deque()
         self._waiting: dict[str, list[_Item]] = {}  # by account, at most BATCH_MAX of each
         self._work = asyncio.Event()
@@ -209,6 +218,12 @@ class Lane:
     async def _send(self, wire: Wire, batch: list[_Item], *, is_blocking: bool) -> None:
         try:
             answers = await self._answers(wire, batch, is_blocking=is_blocking)
+        except asyncpg.LockNotAvailableError:  # undone; another transaction keeps what the batch needs
+            if is_blocking:
+                self._wait_again(batch)
+            else:
+                _refuse_all(batch)
+            return
         except BaseException:  # our end, or a fault of ours: nobody waits for ever
             _refuse_all(batch)
             raise
@@ -225,12 +240,20 @@ class Lane:
         if item.busy < BUSY_TRIES:
             self._queue.append(item)
             return
-        others = self._waiting.setdefault(item.command.account_id, [])
-        if len(others) >= BATCH_MAX:
-            _refuse(item, away())
-            return
-        others.append(item)
-        self._patience.set()
+        item.patient_until = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        self._wait_again([item])
+
+    def _wait_again(self, items: list[_Item]) -> None:
+        """Queue the items, all of one account, behind the other accounts that wait."""
+        now = asyncio.get_running_loop().time()
+        for item in items:
+            others = self._waiting.get(item.command.account_id, [])
+            if len(others) >= BATCH_MAX or item.patient_until < now:
+                _refuse(item, away())
+                continue
+            others.append(item)
+            self._waiting[item.command.account_id] = others
+            self._patience.set()
 
     async def _answers(self, wire: Wire, batch: list[_Item], *, is_blocking: bool) -> list[Answer]:
         """Return the answers to what is left in `batch`; none when all of it has been answered or refused already."""
@@ -245,7 +268,7 @@ class Lane:
             except asyncpg.TransactionRollbackError:
                 continue
             except asyncpg.LockNotAvailableError:
-                break  # undone; another transaction keeps what the batch needs
+                raise  # it is of the whole batch, and not of one command
             except (Unavailable, *AWAY) as error:
                 log.warning("the money lane lost PostgreSQL: %s", type(error.__cause__ or error).__name__)
                 wire.abandon()

@@ -196,8 +196,10 @@ class Upstream:
             return
         if silence is not None:
             silence.pause()
-        if not evidence.is_committed:
-            await self._commit(sink, evidence, "text/event-stream; charset=utf-8", None)
+        if evidence.is_committed:
+            await sink.send(ready)
+            return
+        await self._commit(sink, evidence, "text/event-stream; charset=utf-8", None)
         await sink.send(ready)
         failpoint("dispatcher.first_byte")
 

@@ -5,6 +5,9 @@ published in one turn of the loop is written together at its end, and a message 
 the next one, LAZY_SECONDS later at most. While the socket takes no more, what is published waits in nats-py's own buffer, whose
 size limit still makes a publisher wait.
 
+A late PONG. A flush that gave up leaves a future behind which is done; when its PONG comes, nats-py completes it once more, and its
+reader ends with that error: the connection would be deaf until the pings notice. Here such a PONG counts and completes nothing.
+
 Reading. nats-py puts each message into a queue, from which a task of its own calls back. Here the callback is called directly, in
 the reader: it must only hand over, and never wait for something else that comes through the same connection.
 """
@@ -98,6 +101,11 @@ class CoalescingClient(Client):
         finally:
             self._draining = None
         self._write_pending()
+
+    async def _process_pong(self) -> None:
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         receive = self._direct.get(sid)

@@ -171,6 +171,26 @@ async def test_a_lock_that_stays_refuses_its_commands_alone(ledger: Ledger) -> N
     assert await ledger.balance(stuck) == (100_000, HELD_NANO_USD)
 
 
+async def test_a_lock_that_stays_delays_other_locked_accounts_for_a_moment_only(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They take turns: whose lock is gone is served while the other still waits."""
+    monkeypatch.setattr(lane_module, "PATIENCE_SECONDS", 60.0)
+    stuck, late = await ledger.open_account(100_000), await ledger.open_account(100_000)
+    await ledger.set_price()
+    async with lane_on(ledger.url) as lane:
+        async with account_locked(ledger.url, stuck):
+            async with account_locked(ledger.url, late):
+                (first,) = submitted(lane, reserve_command(stuck))
+                await until_waiting(ledger.connection)
+                (second,) = submitted(lane, reserve_command(late))
+                await asyncio.sleep(2 * lane_module.TURN_SECONDS)
+                assert not second.done()
+            assert await results([second]) == ["ok"]
+            assert not first.done()
+        assert await results([first]) == ["ok"]
+
+
 async def test_a_locked_table_does_not_end_the_lane(ledger: Ledger) -> None:
     """A batch that cannot have its lock in time, as under a migration, is refused; the next one is served."""
     account_id = await ledger.open_account(100_000)

@@ -309,6 +309,11 @@ BILLING = (
         "tests/billing/test_handlers.py::test_a_settlement_waits_for_its_account",
     ),
     _mutant(
+        "locked accounts wait for each other", "lane: a locked account delays its own commands alone", "services/billing/lane.py",
+        "self._patient = Wire(connect, lock_seconds=TURN_SECONDS)", "self._patient = Wire(connect, lock_seconds=60)",
+        "tests/billing/test_lane.py::test_a_lock_that_stays_delays_other_locked_accounts_for_a_moment_only",
+    ),
+    _mutant(
         "unknown outcome is a refusal", "lane: what has no known outcome is sent again by id", "services/billing/lane.py",
         "                await asyncio.sleep(RECONNECT_SECONDS)\n                continue", "                break",
         "tests/billing/test_lane.py::test_a_commit_whose_answer_was_lost_is_not_made_twice",

@@ -45,6 +45,18 @@ async def test_who_has_flushed_is_heard_by_the_server(connect: Connect) -> None:
         assert await edge.call(call, Text(text="x")) == Text(text="x")
 
 
+async def test_the_answer_to_a_flush_that_gave_up_does_no_harm(connect: Connect) -> None:
+    """Whoever waited for it has gone; everything that comes after it on the connection is still heard."""
+    edge, auth = await connect(EDGE), await connect(AUTH)
+    await serve(auth, echo)
+    for _ in range(20):
+        flush = asyncio.create_task(edge.control.flush())
+        await asyncio.sleep(0)  # the PING is on its way, and its PONG cannot be here yet
+        flush.cancel()
+        await asyncio.gather(flush, return_exceptions=True)
+        assert await edge.call(ECHO, Text(text="x")) == Text(text="x")
+
+
 async def test_calls_come_back_after_a_restart_of_the_server(server: EmbeddedNats) -> None:
     """While it is away everything is refused at once; then the same subscriptions serve again."""
     async with Bus(Settings(nats_url=server.url), party=AUTH) as auth, Bus(
