@@ -26,7 +26,7 @@ ALTER TABLE billing.hold
 -- An index costs every statement that writes to its table, also where it takes no row of it: it is opened, and its predicate or expression
 -- is read again, which is dearer than the entry. So there is one more, a plain one, that each charge is written to; one finds voided calls
 -- by account and tombstones, in place of hold_tombstone; and what is done by hand, which is little, is listed in a table of its own.
--- docs/decisions/0023-records.md has what they cost.
+-- docs/decisions/0021-records.md has what they cost.
 CREATE INDEX transfer_of_debtor ON billing.transfer (debit_account, id);
 CREATE INDEX hold_voided ON billing.hold (num_nulls(price_id), account_id, id) WHERE state = 'VOIDED';
 DROP INDEX billing.hold_tombstone;
