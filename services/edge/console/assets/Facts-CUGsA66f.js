@@ -1,0 +1,1 @@
+import{r as e}from"./rolldown-runtime-XKyaHtl9.js";import{i as t,o as n}from"./vendor-uyb9zI8e.js";var r=e(n(),1),i={facts:`_facts_5w3gk_1`},a=t();function o({items:e}){return(0,a.jsx)(`dl`,{className:i.facts,children:e.filter(([,e])=>e!==null).map(([e,t])=>(0,a.jsxs)(r.Fragment,{children:[(0,a.jsx)(`dt`,{children:e}),(0,a.jsx)(`dd`,{children:t})]},e))})}export{o as t};

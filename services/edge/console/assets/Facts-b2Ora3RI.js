@@ -1,0 +1,1 @@
+import{i as e}from"./vendor-uyb9zI8e.js";var t={facts:`_facts_g3x95_1`,fact:`_fact_g3x95_1`},n=e();function r({facts:e}){return(0,n.jsx)(`dl`,{className:t.facts,children:e.map(([e,r])=>(0,n.jsxs)(`div`,{className:t.fact,children:[(0,n.jsx)(`dt`,{children:e}),(0,n.jsx)(`dd`,{children:r})]},e))})}export{r as t};
