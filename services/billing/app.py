@@ -35,13 +35,10 @@ def create_app(settings: BillingSettings, bus: Bus) -> Starlette:
     @asynccontextmanager
     async def opened(life: Life, metrics: Metrics) -> AsyncIterator[Mapping[str, object]]:
         async with AsyncExitStack() as stack:
+            size = settings.database_pool_size
             pool = await stack.enter_async_context(
                 open_pool(
-                    url,
-                    schema="billing",
-                    application="relay-billing",
-                    size=settings.database_pool_size,
-                    statement_seconds=None,
+                    url, schema="billing", application="relay-billing", size=size, statement_seconds=None
                 )
             )
             observe = metrics.seconds(

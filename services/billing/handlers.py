@@ -7,7 +7,7 @@ from services.billing.fields import MODEL_CHARACTERS_MAX, check_moment, check_pr
 from services.billing.lane import Lane
 from services.billing.settings import BillingSettings
 from shared.bus import Bus
-from shared.contracts import billing
+from shared.contracts import billing, records
 from shared.contracts.call import Empty
 from shared.db import Pool, transaction
 from shared.errors import Conflict, InsufficientFunds, InvalidRequest, NotFound
@@ -50,7 +50,7 @@ class Handlers:
         await serve(billing.GET_BALANCE, self.get_balance)
         await serve(billing.SET_PRICE, self.set_price)
         await serve(billing.LIST_PRICES, self.list_prices)
-        await serve(billing.LIST_USAGE, self.list_usage)
+        await serve(records.LIST_USAGE, self.list_usage)
 
     async def reserve(self, request: billing.Reserve) -> billing.Hold:
         """Admit a request and hold its money, or refuse it with the reason."""
@@ -170,13 +170,13 @@ class Handlers:
                 return billing.Prices(items=await store.current_prices(connection))
             return billing.Prices(items=await store.prices_of(connection, request.model))
 
-    async def list_usage(self, request: billing.GetUsage) -> billing.UsageRecords:
+    async def list_usage(self, request: records.GetUsage) -> records.UsageRecords:
         """List usage records."""
         for name, value in (("account_id", request.account_id), ("request_id", request.request_id)):
             if value is not None:
                 identify(name, value)
         async with transaction(self._pool) as connection:
-            return billing.UsageRecords(items=await store.usage(connection, request))
+            return records.UsageRecords(items=await store.usage(connection, request))
 
     def _lane(self, command: commands.Command) -> Lane:
         identify("account_id", command.account_id)

@@ -6,6 +6,7 @@ import asyncpg
 import msgspec
 
 from shared.contracts import billing
+from shared.contracts.records import GetUsage, UsageRecord
 from shared.db import Connection
 from shared.errors import Conflict, InvalidRequest
 
@@ -183,7 +184,7 @@ def price_of(fields: dict[str, object]) -> billing.Price:
     return msgspec.convert(fields, billing.Price)
 
 
-async def usage(connection: Connection, request: billing.GetUsage) -> tuple[billing.UsageRecord, ...]:
+async def usage(connection: Connection, request: GetUsage) -> tuple[UsageRecord, ...]:
     """Return usage records, newest first."""
     records = await connection.fetch(
         """SELECT request_id::text, account_id::text, key_id, model, price_id, rule::text, outcome::text, is_estimated,
@@ -225,6 +226,6 @@ async def count_untold(connection: Connection, limit: int) -> int:
     return int(await connection.fetchval("SELECT billing.count_untold($1)", limit))
 
 
-def _usage_record(fields: dict[str, object]) -> billing.UsageRecord:
+def _usage_record(fields: dict[str, object]) -> UsageRecord:
     units = {name: fields.pop(name) for name in _UNITS}
-    return msgspec.convert({**fields, "usage": units}, billing.UsageRecord)
+    return msgspec.convert({**fields, "usage": units}, UsageRecord)

@@ -322,39 +322,6 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[Price, ...]
 
 
-class GetUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """List usage records, newest first; those of one account, or the one of a request, if named."""
-
-    account_id: str | None = None
-    request_id: str | None = None
-    limit: int = 100
-
-
-class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What one request used and cost, and the rule that decided it."""
-
-    request_id: str
-    account_id: str
-    key_id: str
-    model: str
-    price_id: int
-    rule: str
-    outcome: str
-    is_estimated: bool
-    usage: Usage
-    cost_nano_usd: int
-    charged_nano_usd: int
-    writeoff_nano_usd: int
-    channel: str
-    created_unix: float
-
-
-class UsageRecords(msgspec.Struct, frozen=True, kw_only=True):
-    """The records asked for."""
-
-    items: tuple[UsageRecord, ...]
-
-
 class UsageRecorded(msgspec.Struct, frozen=True, kw_only=True):
     """A request was charged, from the outbox. The same `outbox_id` may come twice, and a lower one after a higher one."""
 
@@ -406,7 +373,6 @@ SET_PRICE = Call(
     action=ActionKind("set_price", "price of {model}"),
 )  # fmt: skip
 LIST_PRICES = Call("billing.price.list", ListPrices, Prices, owner=BILLING, callers=(EDGE, OPERATOR))
-LIST_USAGE = Call("billing.usage.list", GetUsage, UsageRecords, owner=BILLING, callers=(OPERATOR,))
 
 USAGE_RECORDED = Event("billing.event.usage_recorded", UsageRecorded, owner=BILLING, listeners=())
 CREDITED = Event("billing.event.credited", Credited, owner=BILLING, listeners=())

@@ -18,6 +18,39 @@ Days = Literal[1, 7, 30, 90]
 Hours = Literal[1, 24, 168]
 
 
+class GetUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """List usage records, newest first; those of one account, or the one of a request, if named."""
+
+    account_id: str | None = None
+    request_id: str | None = None
+    limit: int = 100
+
+
+class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What one request used and cost, and the rule that decided it."""
+
+    request_id: str
+    account_id: str
+    key_id: str
+    model: str
+    price_id: int
+    rule: str
+    outcome: str
+    is_estimated: bool
+    usage: Usage
+    cost_nano_usd: int
+    charged_nano_usd: int
+    writeoff_nano_usd: int
+    channel: str
+    created_unix: float
+
+
+class UsageRecords(msgspec.Struct, frozen=True, kw_only=True):
+    """The records asked for."""
+
+    items: tuple[UsageRecord, ...]
+
+
 class ListCalls(msgspec.Struct, frozen=True, kw_only=True):
     """List calls; what is given must all hold. Without `account_id` those of every account, which only an operator may see.
 
@@ -273,6 +306,7 @@ class KeySpending(msgspec.Struct, frozen=True, kw_only=True):
     charged_nano_usd: dict[str, int]
 
 
+LIST_USAGE = Call("billing.usage.list", GetUsage, UsageRecords, owner=BILLING, callers=(OPERATOR,))
 LIST_CALLS = Call("billing.calls.list", ListCalls, CallPage, owner=BILLING, callers=(EDGE, OPERATOR))
 LIST_TRANSFERS = Call("billing.transfers.list", ListTransfers, TransferPage, owner=BILLING, callers=(EDGE,))
 LIST_CLAIMS = Call("billing.code.claims", ListClaims, ClaimPage, owner=BILLING, callers=(EDGE,))

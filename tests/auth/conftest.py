@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from shared.contracts.call import AUTH, BILLING, EDGE, OPERATOR, Empty
 from shared.errors import Conflict, InvalidRequest, RelayError, Unavailable
 from shared.migrate import migrate
 from shared.settings import Secret, Settings
+from tests.auth.issuers import Liar, honest_issuer, liar
 
 MIGRATIONS = Path(services.auth.__file__).parent / "migrations"
 
@@ -181,3 +182,17 @@ async def replica(settings: AuthSettings) -> AsyncIterator[Starlette]:
     app = create_app(settings, Bus(settings, party=AUTH))
     async with app.router.lifespan_context(app):
         yield app
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[str]:
+    """An issuer that speaks as it should."""
+    with honest_issuer() as url:
+        yield url
+
+
+@pytest.fixture
+def false_issuer() -> Iterator[Liar]:
+    """An issuer that can lie."""
+    with liar() as made:
+        yield made

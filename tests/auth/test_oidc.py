@@ -1,112 +1,36 @@
 """Sign-in by others: only in the browser that set out, once, by whoever the issuer proves, and never into another's account."""
 
-import socket
-from collections.abc import Iterator
-from urllib.parse import parse_qs, urlsplit, urlunsplit
-
-import httpx
-import msgspec
 import pytest
 from joserfc.jwk import OctKey, RSAKey
 
 from services.auth.settings import AuthSettings
-from shared.bearer import sha256_of
-from shared.contracts import auth, factors, people, site
+from shared.contracts import auth, people, site
 from shared.contracts.call import Empty
-from shared.contracts.people import SignedIn
 from shared.errors import Forbidden, InvalidRequest, NotFound, RelayError, Unavailable, UpstreamFailed
-from shared.settings import Secret
 from tests.auth.conftest import World
-from tests.auth.issuers import CLIENT_ID, CLIENT_SECRET, Liar, honest_issuer, liar
-from tests.auth.people import CLIENT, PASSWORD, find_session, set_up_totp, sign_up
+from tests.auth.issuers import CLIENT_ID, CLIENT_SECRET, Liar
+from tests.auth.oidc import (
+    EMAIL,
+    agree,
+    by_liar,
+    come_back,
+    let_sign_up,
+    query_of,
+    start,
+    with_issuers,
+    with_query,
+)
+from tests.auth.people import PASSWORD, find_session, set_up_totp, sign_up
 
-BROWSER = "the secret of a browser"
-EMAIL = "ada@example.com"
 pytestmark = pytest.mark.filterwarnings(
     "ignore::authlib.deprecate.AuthlibDeprecationWarning"
 )  # in the issuer
 
 
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[str]:
-    """An issuer that speaks as it should."""
-    with honest_issuer() as url:
-        yield url
-
-
-@pytest.fixture
-def false_issuer() -> Iterator[Liar]:
-    """An issuer that can lie."""
-    with liar() as made:
-        yield made
-
-
 @pytest.fixture
 def settings(settings: AuthSettings, issuer: str, false_issuer: Liar) -> AuthSettings:
-    """With both issuers, a GitHub, and one that is away."""
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        away = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    common = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
-    providers = [
-        {"id": "honest", "name": "Honest", "issuer": issuer, **common},
-        {"id": "liar", "name": "Liar", "issuer": false_issuer.url, **common},
-        {"id": "hub", "name": "Hub", "issuer": false_issuer.url, "kind": "github", **common},
-        {"id": "away", "name": "Away", "issuer": away, **common},
-    ]
-    return msgspec.structs.replace(settings, oidc_providers=Secret(msgspec.json.encode(providers).decode()))
-
-
-async def start(world: World, provider: str = "honest", invitation: str | None = None) -> str:
-    """Return where the browser goes."""
-    ask = factors.StartOidc(
-        provider=provider, browser_sha256=sha256_of(BROWSER), client=CLIENT,
-        invitation_sha256=None if invitation is None else sha256_of(invitation),
-    )  # fmt: skip
-    return (await world.edge.call(factors.START_OIDC, ask)).url
-
-
-async def agree(url: str, issuer: str, *, is_verified: object = True, email: str = EMAIL) -> dict[str, str]:
-    """Return what the issuer sends the browser back with, after somebody has signed in there."""
-    async with httpx.AsyncClient(trust_env=False) as client:
-        claims = {"email": email, "email_verified": is_verified}
-        (await client.put(f"{issuer}/users/ada", json=claims)).raise_for_status()
-        answer = await client.post(url, data={"sub": "ada"})
-    return query_of(answer.headers["location"])
-
-
-async def come_back(
-    world: World, back: dict[str, str], provider: str = "honest", browser: str = BROWSER
-) -> SignedIn:
-    """Return what the browser gets for what it came back with."""
-    ask = factors.EndOidc(
-        provider=provider, state_sha256=sha256_of(back.get("state", "")), browser_sha256=sha256_of(browser),
-        client=CLIENT, code=back.get("code"), error=back.get("error"), issuer=back.get("iss"),
-    )  # fmt: skip
-    return await world.edge.call(factors.END_OIDC, ask)
-
-
-async def by_liar(world: World, false_issuer: Liar, **claims: object) -> SignedIn:
-    """Sign in at the issuer that lies: its token has the nonce that was asked for, and these claims."""
-    back = query_of(await start(world, "liar"))
-    false_issuer.claims = {"nonce": back["nonce"], "email": EMAIL, "email_verified": True, **claims}
-    return await come_back(world, {"state": back["state"], "code": "a code"}, "liar")
-
-
-def query_of(url: str) -> dict[str, str]:
-    """Return the parameters of a URL."""
-    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
-
-
-def with_query(url: str, **changes: str) -> str:
-    """Return the URL with other parameters."""
-    changed = httpx.QueryParams({**query_of(url), **changes})
-    return urlunsplit(urlsplit(url)._replace(query=str(changed)))
-
-
-async def let_sign_up(world: World, mode: str) -> None:
-    """Set who may sign up."""
-    await world.execute(f"UPDATE auth.site SET sign_up = '{mode}'")
+    """With issuers."""
+    return with_issuers(settings, issuer, false_issuer)
 
 
 async def test_the_question_has_what_the_protocol_asks_for(world: World, issuer: str) -> None:
@@ -361,53 +285,3 @@ async def test_an_issuer_that_publishes_nonsense(world: World, false_issuer: Lia
     )
     with pytest.raises((UpstreamFailed, Unavailable)):
         await start(world, "liar")
-
-
-async def test_github_tells_the_first_verified_address(world: World, false_issuer: Liar) -> None:
-    """The primary one; it has no ID token, so its API is asked, with the token that the code was worth."""
-    ada = await sign_up(world)
-    false_issuer.answers |= {
-        "/login/oauth/access_token": {
-            "access_token": "gho_token",
-            "token_type": "bearer",
-            "scope": "user:email",
-        },
-        "/api/v3/user": {"id": 583231, "login": "ada", "email": "public@example.com"},
-        "/api/v3/user/emails": [
-            {"email": "other@example.com", "primary": False, "verified": True, "visibility": None},
-            {"email": EMAIL, "primary": True, "verified": True, "visibility": "private"},
-        ],
-    }
-    asked = query_of(await start(world, "hub"))
-    assert (asked["scope"], asked["code_challenge_method"], "nonce" in asked) == (
-        "read:user user:email",
-        "S256",
-        False,
-    )
-    signed = await come_back(world, {"state": asked["state"], "code": "a code"}, "hub")
-
-    assert signed.session_token is not None
-    assert (await find_session(world, signed.session_token)).user_id == ada.user_id
-    assert await world.rows("SELECT issuer, subject FROM auth.identity") == [(false_issuer.url, "583231")]
-    assert [each[2] for each in false_issuer.asked[-2:]] == ["Bearer gho_token"] * 2
-
-
-@pytest.mark.parametrize(
-    ("token", "emails"),
-    [
-        ({"error": "bad_verification_code"}, []),
-        ({"access_token": "t"}, [{"email": EMAIL, "primary": True, "verified": False}]),
-        ({"access_token": "t"}, [{"email": EMAIL, "primary": False, "verified": True}]),
-    ],
-)
-async def test_github_that_proves_no_address(
-    world: World, false_issuer: Liar, token: dict[str, str], emails: list[dict[str, object]]
-) -> None:
-    """A used code, which GitHub answers with 200; an address that is not verified, or not the primary one."""
-    await sign_up(world)
-    false_issuer.answers |= {
-        "/login/oauth/access_token": token, "/api/v3/user": {"id": 1}, "/api/v3/user/emails": emails,
-    }  # fmt: skip
-    asked = query_of(await start(world, "hub"))
-    with pytest.raises((Forbidden, UpstreamFailed)):
-        await come_back(world, {"state": asked["state"], "code": "a code"}, "hub")

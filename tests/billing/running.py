@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 from starlette.applications import Starlette
 
+from services.billing.answers import Answer
 from services.billing.app import create_app
 from services.billing.commands import Command
 from services.billing.lane import Lane
@@ -171,3 +172,20 @@ def settle(
         usage=billing.Usage(input_tokens=input_tokens, output_tokens=output_tokens),
         channel="channel",
     )
+
+
+def submitted(lane: Lane, *commands: Command, within_seconds: float = 30.0) -> list[asyncio.Task[Answer]]:
+    """Submit the commands in their order."""
+    return [asyncio.create_task(lane.submit(command, within_seconds=within_seconds)) for command in commands]
+
+
+async def answered(*tasks: asyncio.Task[Answer]) -> list[Answer]:
+    """Return the answers, within the patience of the tests."""
+    return await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_SECONDS)
+
+
+async def results(tasks: list[asyncio.Task[Answer]]) -> list[str]:
+    """Return each result, or the name of the error, within the patience of the tests."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    return [each.result if isinstance(each, Answer) else type(each).__name__ for each in outcomes]

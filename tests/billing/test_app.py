@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from shared.bus import Bus
-from shared.contracts import billing
+from shared.contracts import billing, records
 from shared.contracts.call import EDGE
 from shared.errors import Unavailable
 from shared.settings import Settings
@@ -109,7 +109,7 @@ async def test_holds_expire_when_their_lease_has_ended(ledger: Ledger, nats_url:
 
         assert await ledger.balance(account_id) == (1_000_000, 0)
         assert set(told) == {each.request_id for each in asked}
-        (record,) = (await bus.call(billing.LIST_USAGE, billing.GetUsage(request_id=told[0]))).items
+        (record,) = (await bus.call(records.LIST_USAGE, records.GetUsage(request_id=told[0]))).items
         assert (record.rule, record.outcome, record.charged_nano_usd) == ("C9", "lost", 0)
         late = await bus.call(billing.SETTLE, settle(asked[0]))
         assert late == billing.Ended(state="EXPIRED", charged_nano_usd=200)

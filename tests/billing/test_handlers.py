@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from shared.bus import Bus
-from shared.contracts import billing
+from shared.contracts import billing, records
 from shared.errors import (
     Conflict,
     Forbidden,
@@ -48,7 +48,7 @@ async def test_a_request_is_reserved_settled_and_recorded(ledger: Ledger, bus: B
     assert await bus.call(billing.SETTLE, settle(asked, output_tokens=1)) == ended, "a repeat changes nothing"
     assert await balance(bus, account_id) == (1_000 - USED_NANO_USD, 0)
 
-    (record,) = (await bus.call(billing.LIST_USAGE, billing.GetUsage(request_id=asked.request_id))).items
+    (record,) = (await bus.call(records.LIST_USAGE, records.GetUsage(request_id=asked.request_id))).items
     assert (record.rule, record.charged_nano_usd, record.usage.output_tokens) == ("C1", USED_NANO_USD, 50)
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from shared.bus import Bus
-from shared.contracts import billing
+from shared.contracts import billing, records
 from shared.errors import (
     Conflict,
     InsufficientFunds,
@@ -173,19 +173,19 @@ async def test_usage_is_listed_newest_first(ledger: Ledger, bus: Bus) -> None:
         await bus.call(billing.RESERVE, each)
         await bus.call(billing.SETTLE, settle(each))
 
-    async def listed(request: billing.GetUsage) -> list[str]:
-        return [record.request_id for record in (await bus.call(billing.LIST_USAGE, request)).items]
+    async def listed(request: records.GetUsage) -> list[str]:
+        return [record.request_id for record in (await bus.call(records.LIST_USAGE, request)).items]
 
     ids = sorted((each.request_id for each in asked), reverse=True)
-    assert await listed(billing.GetUsage()) == ids
-    assert await listed(billing.GetUsage(limit=2)) == ids[:2]
-    assert await listed(billing.GetUsage(limit=-1)) == ids[:1]
-    assert await listed(billing.GetUsage(account_id=str(second))) == [asked[1].request_id]
-    assert await listed(billing.GetUsage(request_id=asked[0].request_id)) == [asked[0].request_id]
-    assert await listed(billing.GetUsage(account_id=str(first), request_id=asked[1].request_id)) == []
-    for wrong in (billing.GetUsage(account_id="x"), billing.GetUsage(request_id="x")):
+    assert await listed(records.GetUsage()) == ids
+    assert await listed(records.GetUsage(limit=2)) == ids[:2]
+    assert await listed(records.GetUsage(limit=-1)) == ids[:1]
+    assert await listed(records.GetUsage(account_id=str(second))) == [asked[1].request_id]
+    assert await listed(records.GetUsage(request_id=asked[0].request_id)) == [asked[0].request_id]
+    assert await listed(records.GetUsage(account_id=str(first), request_id=asked[1].request_id)) == []
+    for wrong in (records.GetUsage(account_id="x"), records.GetUsage(request_id="x")):
         with pytest.raises(InvalidRequest):
-            await bus.call(billing.LIST_USAGE, wrong)
+            await bus.call(records.LIST_USAGE, wrong)
 
 
 async def test_an_account_that_is_not_there_has_no_balance(bus: Bus) -> None:

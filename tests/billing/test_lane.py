@@ -8,7 +8,6 @@ import asyncpg
 import pytest
 
 from services.billing import lane as lane_module
-from services.billing.answers import Answer
 from services.billing.commands import Command
 from services.billing.lane import BATCH_MAX, BUSY_TRIES, Lane
 from services.devstack.postgres import EmbeddedPostgres
@@ -20,10 +19,13 @@ from tests.billing.bookkeeping import Ledger, migrated
 from tests.billing.running import (
     PATIENCE_SECONDS,
     account_locked,
+    answered,
     lane_on,
     ledger_locked,
     locked,
     reserve_command,
+    results,
+    submitted,
     until,
     until_waiting,
 )
@@ -43,16 +45,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lane_module, "PROBE_SECONDS", 0.05)
 
 
-def submitted(lane: Lane, *commands: Command, within_seconds: float = 30.0) -> list[asyncio.Task[Answer]]:
-    """Submit the commands in their order."""
-    return [asyncio.create_task(lane.submit(command, within_seconds=within_seconds)) for command in commands]
-
-
-async def answered(*tasks: asyncio.Task[Answer]) -> list[Answer]:
-    """Return the answers, within the patience of the tests."""
-    return await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_SECONDS)
-
-
 async def deadlock_finding_connection(url: str) -> Connection:
     """A lane's connection that waits for locks for long, and looks for a deadlock soon."""
     connection = await connect(url, schema="billing", application="relay-billing-lane")
@@ -67,13 +59,6 @@ async def until_blocked(connection: Connection, pid: int) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not await connection.fetchval("SELECT pg_blocking_pids($1)", pid):  # noqa: ASYNC110 - PostgreSQL tells nobody
             await asyncio.sleep(0.005)
-
-
-async def results(tasks: list[asyncio.Task[Answer]]) -> list[str]:
-    """Return each result, or the name of the error, within the patience of the tests."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    return [each.result if isinstance(each, Answer) else type(each).__name__ for each in outcomes]
 
 
 async def test_what_queues_up_while_a_call_runs_is_one_batch(ledger: Ledger) -> None:

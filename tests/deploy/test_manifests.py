@@ -365,38 +365,3 @@ def test_the_ingress_does_not_buffer_and_waits_as_long_as_the_edge() -> None:
     assert said["proxy-buffering"] == said["proxy-request-buffering"] == said["proxy-next-upstream"] == "off"
     assert float(said["proxy-read-timeout"]) >= edge["request_seconds_max"]
     assert int(said["proxy-body-size"].removesuffix("m")) * 2**20 >= edge["body_bytes_max"]
-
-
-def test_postgresql_by_the_operator_is_what_the_ledger_needs() -> None:
-    """A commit is on two disks before it is answered; the owner may make roles, and nobody is a superuser."""
-    (cluster,) = read(DEPLOY / "components/postgres-cluster/postgres.yaml")
-    spec = cluster["spec"]
-
-    assert cluster["apiVersion"] == "postgresql.cnpg.io/v1"
-    assert spec["instances"] == 3
-    assert spec["postgresql"]["synchronous"] == {"method": "any", "number": 1, "dataDurability": "required"}
-    assert not {"synchronous_commit", "fsync", "full_page_writes"} & set(spec["postgresql"]["parameters"])
-    assert spec["bootstrap"]["initdb"]["owner"] == logins()[""]
-    assert spec["bootstrap"]["initdb"]["postInitSQL"] == ["ALTER ROLE relay CREATEROLE"]
-    assert spec["enableSuperuserAccess"] is False
-    assert 15 <= int(spec["imageName"].rpartition(":")[2]) <= 18
-
-
-def test_postgresql_has_a_connection_for_every_replica() -> None:
-    """At the most that the autoscalers allow, with one more of each during a rollout."""
-    (cluster,) = read(DEPLOY / "components/postgres-cluster/postgres.yaml")
-    at_most = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
-    default = {name: {f.name: f.default for f in msgspec.structs.fields(KINDS[name])} for name in SCHEMAS}
-    each = {
-        "auth": 2 * default["auth"]["database_pool_size"],  # for look-ups, and as many for changes
-        "billing": default["billing"]["database_pool_size"]
-        + default["billing"]["lanes"]
-        + 1,  # and the outbox
-        "dispatcher": default["dispatcher"]["database_pool_size"],
-    }
-    replicas = {
-        name: find(RENDERED["production"], "HorizontalPodAutoscaler", name)["spec"]["maxReplicas"]
-        for name in SCHEMAS
-    }
-
-    assert sum(each[name] * (replicas[name] + 1) for name in SCHEMAS) <= 0.9 * at_most

@@ -19,6 +19,7 @@ from services.simulator.journal import JournalEntry, LedgerEntry
 from shared.bus import Bus
 from shared.contracts import accounts, auth, billing, dispatcher
 from shared.contracts.call import Empty
+from shared.contracts.records import LIST_USAGE, GetUsage, UsageRecord
 from shared.db import Connection
 from shared.money import NANO_PER_USD, pico_from_usd_per_million
 from tests.e2e.stack import RunningStack
@@ -127,14 +128,12 @@ class Operator:
         """Return what the tenant has."""
         return await self.bus.call(billing.GET_BALANCE, billing.GetBalance(account_id=tenant.account_id))
 
-    async def records(self, tenant: Tenant) -> tuple[billing.UsageRecord, ...]:
+    async def records(self, tenant: Tenant) -> tuple[UsageRecord, ...]:
         """Return the tenant's usage records, newest first."""
-        answer = await self.bus.call(
-            billing.LIST_USAGE, billing.GetUsage(account_id=tenant.account_id, limit=1_000)
-        )
+        answer = await self.bus.call(LIST_USAGE, GetUsage(account_id=tenant.account_id, limit=1_000))
         return answer.items
 
-    async def settled(self, tenant: Tenant, count: int) -> tuple[billing.UsageRecord, ...]:
+    async def settled(self, tenant: Tenant, count: int) -> tuple[UsageRecord, ...]:
         """Return the usage records once there are `count` and nothing is held; fail when that is not so in time."""
         loop = asyncio.get_running_loop()
         give_up = loop.time() + SETTLED_SECONDS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.contracts import billing
+from shared.contracts import billing, records
 from tests.e2e.stack import SERVICES, RunningStack, is_running, wait_until
 from tests.e2e.tenants import operate
 
@@ -23,7 +23,7 @@ async def _spent_nano_usd(stack: RunningStack) -> int:
         account_id = await operator.database.fetchval(
             "SELECT account_id::text FROM auth.app_user WHERE email = $1", stack.demo.user_email
         )
-        answer = await operator.bus.call(billing.LIST_USAGE, billing.GetUsage(account_id=account_id))
+        answer = await operator.bus.call(records.LIST_USAGE, records.GetUsage(account_id=account_id))
         balance = await operator.bus.call(billing.GET_BALANCE, billing.GetBalance(account_id=account_id))
     spent = sum(record.charged_nano_usd for record in answer.items)
     assert balance.posted_nano_usd == 20 * 10**9 - spent

@@ -19,7 +19,7 @@ from services.devstack.schemas import migrate_all
 from services.edge.settings import EdgeSettings
 from services.simulator.server import Simulator
 from shared.bus import Bus
-from shared.contracts import auth, billing, dispatcher
+from shared.contracts import auth, billing, dispatcher, records
 from shared.contracts.call import AUTH, BILLING, DISPATCHER, EDGE, OPERATOR
 from shared.metrics import Family, Metrics
 from shared.settings import Secret, Settings
@@ -101,9 +101,9 @@ class Whole:
                     parts.append(part)
         return b"".join(parts)
 
-    async def usage(self) -> tuple[billing.UsageRecord, ...]:
+    async def usage(self) -> tuple[records.UsageRecord, ...]:
         """Return the usage records of the account."""
-        answer = await self.operator.call(billing.LIST_USAGE, billing.GetUsage(account_id=self.account_id))
+        answer = await self.operator.call(records.LIST_USAGE, records.GetUsage(account_id=self.account_id))
         return answer.items
 
     async def prepare(self) -> None:

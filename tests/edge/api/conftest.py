@@ -1,5 +1,6 @@
 """An operator at the API: real services behind a bus that enforces the edge's rights, and the steps that the frame takes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from services.edge.api.context import Context, Person, Through
 from services.edge.api.endpoint import Endpoint, Nothing
 from services.edge.api.handlers import HANDLERS
 from services.edge.api.shapes import operator
+from services.edge.app import create_app
 from services.edge.settings import EdgeSettings
 from shared.bus import Bus
 from shared.contracts import auth
@@ -19,9 +21,10 @@ from shared.contracts.people import Client
 from shared.ids import uuid7
 from shared.settings import Secret, Settings
 from tests.cli.conftest import Relay, relay_of
+from tests.edge.api.browser import PASSWORD, Browser, address
+from tests.edge.serving import served
 
 ADDRESS = "192.0.2.7"
-PASSWORD = "correct horse battery"
 
 
 class Operator:
@@ -113,3 +116,39 @@ async def op(running: Relay) -> AsyncIterator[Operator]:
     user = await member(running, f"operator-{uuid7().hex}@example.com", "admin")
     async with Bus(settings_of(running, EDGE), party=EDGE) as bus:
         yield Operator(bus, user, running)
+
+
+@pytest.fixture
+async def url(running: Relay) -> AsyncIterator[str]:
+    """The address of an edge in front of the running services."""
+    access = settings_of(running, EDGE)
+    settings = EdgeSettings(
+        nats_url=access.nats_url,
+        nats_user=access.nats_user,
+        nats_password=Secret(access.nats_password.reveal()),
+        access_log=False,
+    )
+    app = create_app(settings, Bus(settings, party=EDGE))
+    async with app.router.lifespan_context(app), served(app, settings) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+async def browser(url: str) -> AsyncIterator[Browser]:
+    """A browser that is signed in nowhere."""
+    made = Browser(url)
+    async with made.http:
+        yield made
+
+
+async def signed_in(browser: Browser, running: Relay, role: str = "member") -> str:
+    """Sign a new person in; return the address."""
+    email = address()
+    await member(running, email, "admin" if role == "admin" else "member")
+    assert (await browser.ask("POST", "/sign-in", email=email, password=PASSWORD))["state"] == "signed_in"
+    return email
+
+
+async def open_sign_up(running: Relay, mode: str = "open") -> None:
+    """Let people sign up."""
+    await asyncio.to_thread(running.text, "site", "set", "--sign-up", mode)

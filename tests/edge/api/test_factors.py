@@ -8,9 +8,8 @@ import pytest
 from tests.auth.device import Device
 from tests.auth.people import code_of
 from tests.cli.conftest import Relay
-from tests.edge.api.test_people import PASSWORD, Browser, browser, signed_in, url
-
-__all__ = ["browser", "url"]  # fixtures
+from tests.edge.api.browser import PASSWORD, Browser
+from tests.edge.api.conftest import signed_in
 
 
 async def set_up_totp(browser: Browser) -> tuple[str, list[str]]:

@@ -4,30 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
-import pytest
 
-from services.edge.app import create_app
-from services.edge.settings import EdgeSettings
-from shared.bus import Bus
-from shared.contracts.call import EDGE
 from shared.ids import uuid7
-from shared.settings import Secret
-from tests.cli.conftest import Relay
-from tests.edge.api.conftest import PASSWORD, Operator, member
-from tests.edge.serving import served
+from tests.edge.api.browser import PASSWORD
+from tests.edge.api.conftest import Operator, member
 
 OURS = {"x-relay-console": "1"}
-
-
-@pytest.fixture
-async def url(running: Relay) -> AsyncIterator[str]:
-    """Where a whole edge listens."""
-    settings = EdgeSettings(
-        nats_url=running.nats_url, nats_user=EDGE, nats_password=Secret(running.passwords[EDGE])
-    )
-    app = create_app(settings, Bus(settings, party=EDGE))
-    async with app.router.lifespan_context(app), served(app, settings) as port:
-        yield f"http://127.0.0.1:{port}"
 
 
 @asynccontextmanager
