@@ -1,5 +1,6 @@
 """Somebody at a browser: what they see by role and name, in their language, and what must not happen on any page."""
 
+import asyncio
 import secrets
 import time
 from urllib.parse import urlsplit
@@ -15,6 +16,13 @@ WIDE, NARROW = 1440, 390
 HEIGHT = 900
 # The browser says this of every answer that is an error; what the page makes of it is what counts.
 _ANSWERED_BADLY = "Failed to load resource: the server responded with a status of 4"
+_WAIT_FOR_CLIPBOARD = """async () => {
+  for (;;) {
+    const text = await navigator.clipboard.readText();
+    if (text) return text;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}"""
 
 
 class Visitor:
@@ -67,6 +75,14 @@ class Visitor:
     async def copied(self) -> str:
         """Return what lies in the clipboard."""
         text: str = await self.page.evaluate("() => navigator.clipboard.readText()")
+        return text
+
+    async def copy(self, button: Locator) -> str:
+        """Click a button that copies; return what it has put into the clipboard."""
+        await self.page.evaluate("() => navigator.clipboard.writeText('')")
+        await button.click()
+        async with asyncio.timeout(PATIENCE_MS / 1000):
+            text: str = await self.page.evaluate(_WAIT_FOR_CLIPBOARD)
         return text
 
     async def add_authenticator(self) -> None:
