@@ -1,12 +1,22 @@
 """Somebody at a browser: what they see by role and name, in their language, and what must not happen on any page."""
 
 import asyncio
+import re
 import secrets
 import time
 from urllib.parse import urlsplit
 
 import pyotp
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, Response
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    Response,
+    expect,
+)
 
 from tests.browser.words import LOCALES, Language, Words
 from tests.e2e.stack import RunningStack
@@ -71,6 +81,13 @@ class Visitor:
     def text(self, key: str, **values: object) -> Locator:
         """Return what says this, wherever it stands."""
         return self.page.get_by_text(self.words(key, **values), exact=True)
+
+    async def refuses(self, key: str, problem: str) -> None:
+        """Return once a field says what is wrong with it, to the eye and to a screen reader."""
+        field = self.field(key)
+        await expect(field).to_have_attribute("aria-invalid", "true")
+        await expect(field).to_have_accessible_description(re.compile(re.escape(problem)))
+        await expect(field).to_be_focused()
 
     async def copied(self) -> str:
         """Return what lies in the clipboard."""
