@@ -71,7 +71,10 @@ class PasskeyAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class OidcStart(msgspec.Struct, frozen=True, kw_only=True):
-    """`invitation` is the token of an invitation, for whoever has no account yet; `next` is the page of the console to come back to."""
+    """`invitation` is the token of an invitation, for whoever has no account yet.
+
+    `next` is the page of the console that the browser comes back to.
+    """
 
     invitation: str | None = None
     next: str = "/dashboard"
