@@ -10,6 +10,7 @@ from playwright.async_api import Browser, async_playwright, expect
 
 from tests.api.world import World, populated
 from tests.auth.issuers import CLIENT_ID, CLIENT_SECRET, honest_issuer
+from tests.browser.caller import Caller, new_caller
 from tests.browser.chromium import FLAGS, NoBrowserError, find
 from tests.browser.visitor import PATIENCE_MS, WIDE, Visitor, arrive
 from tests.browser.words import Language
@@ -56,6 +57,12 @@ async def world(site: RunningStack) -> AsyncIterator[World]:
     """The people of the site, who can be asked for codes, and the operator, who makes them."""
     async with populated(site) as world:
         yield world
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def caller(world: World) -> Caller:
+    """Somebody with calls; tests only read what they have."""
+    return await new_caller(world)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ Kind = Literal["curl", "python", "node"]
 
 PATIENCE_SECONDS = 60
 NODE_PACKAGES = Path(__file__).parent.parent / "sdk_node"  # has the official `openai` of npm, locked
+LABELS: dict[Kind, str] = {"curl": "curl", "python": "Python", "node": "Node.js"}
 _NAMES: dict[Kind, str] = {"curl": "copied.sh", "python": "copied.py", "node": "copied.mjs"}
 
 
@@ -37,6 +39,12 @@ async def run(kind: Kind, code: str, folder: Path) -> str:
         printed, complaints = await ended.communicate()
     assert ended.returncode == 0, f"{code}\n{printed.decode()}\n{complaints.decode()}"
     return printed.decode()
+
+
+async def run_all(codes: Mapping[Kind, str], folder: Path) -> dict[Kind, str]:
+    """Return what the same in several languages printed; all run at once."""
+    printed = await asyncio.gather(*(run(kind, code, folder) for kind, code in codes.items()))
+    return dict(zip(codes, printed, strict=True))
 
 
 def _command(kind: Kind) -> tuple[str, ...]:
