@@ -33,7 +33,7 @@ async def test_an_authenticator_is_set_up_and_asked_for(arriving: Arrive, world:
     await without_it.page.get_by_role("textbox").fill(recovery_codes[0])
     await without_it.button("account:signIn.do").click()
     await without_it.heading("user:dashboard.title").wait_for()
-    await without_it.go("/account")
+    await without_it.open("/account")
     left = len(recovery_codes) - 1
     await without_it.text("account:totp.codesLeft_other", count=left).wait_for()
 
@@ -43,7 +43,7 @@ async def test_an_authenticator_is_removed_after_a_question(visitor: Visitor, wo
     ada = await world.newcomer("ada")
     await world.add_totp(ada)
     await sign_in_with(visitor, ada.browser)
-    await visitor.go("/account")
+    await visitor.open("/account")
     section = visitor.page.get_by_role("region", name=visitor.words("account:totp.title"))
     dialog = visitor.page.get_by_role("dialog")
     remove = visitor.words("account:totp.remove")
@@ -64,7 +64,7 @@ async def test_a_passkey_signs_in_alone_and_as_the_second_factor(visitor: Visito
     ada = await world.newcomer("ada")
     await visitor.add_authenticator()
     await sign_in_with(visitor, ada.browser)
-    await visitor.go("/account")
+    await visitor.open("/account")
     await visitor.button("account:passkeys.add").click()
     await visitor.field("account:name").fill("laptop")
     await visitor.button("account:passkeys.go").click()
@@ -73,7 +73,7 @@ async def test_a_passkey_signs_in_alone_and_as_the_second_factor(visitor: Visito
     await expect(passkeys).to_contain_text("laptop")
 
     await visitor.context.clear_cookies()
-    await visitor.go("/sign-in")
+    await visitor.open("/sign-in")
     await visitor.button("account:signIn.passkey").click()
     await visitor.heading("user:dashboard.title").wait_for()
 
@@ -82,7 +82,7 @@ async def test_a_passkey_signs_in_alone_and_as_the_second_factor(visitor: Visito
     await visitor.button("account:factor.usePasskey").click()
     await visitor.heading("user:dashboard.title").wait_for()
 
-    await visitor.go("/account")
+    await visitor.open("/account")
     await passkeys.get_by_role("button", name=visitor.words("account:passkeys.remove")).click()
     await (
         visitor.page.get_by_role("dialog")
@@ -94,7 +94,7 @@ async def test_a_passkey_signs_in_alone_and_as_the_second_factor(visitor: Visito
 
 async def _set_up(visitor: Visitor) -> tuple[str, str, list[str]]:
     """Set up an authenticator on the account page; return its secret, the code that was used, and the recovery codes."""
-    await visitor.go("/account")
+    await visitor.open("/account")
     await visitor.button("account:totp.begin").click()
     by_hand = visitor.words("account:totp.byHand")
     secret = await visitor.copy(visitor.button("common:copy.what", what=by_hand))
@@ -113,7 +113,7 @@ async def _set_up(visitor: Visitor) -> tuple[str, str, list[str]]:
 
 async def _first_step(visitor: Visitor, email: str, password: str) -> None:
     """Show address and password, and come to the second step."""
-    await visitor.go("/sign-in")
+    await visitor.open("/sign-in")
     await visitor.field("account:email").fill(email)
     await visitor.field("account:password").fill(password)
     await visitor.button("account:signIn.do").click()

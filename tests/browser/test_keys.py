@@ -39,7 +39,7 @@ async def test_a_key_is_made_with_everything_it_can_have(visitor: Visitor, world
     """Models, addresses, limits and a last day: what was typed is what holds, and the list shows it."""
     ada = await world.newcomer("ada")
     await sign_in_with(visitor, ada.browser)
-    await visitor.go("/keys")
+    await visitor.open("/keys")
     await visitor.text("user:keys.none").wait_for()
     await visitor.button("user:keys.create").first.click()
     dialog = visitor.page.get_by_role("dialog")
@@ -83,7 +83,7 @@ async def test_what_the_server_refuses_stands_at_its_field(visitor: Visitor, wor
     """An address that is none; the rest of the form stays as it is."""
     ada = await world.newcomer("ada")
     await sign_in_with(visitor, ada.browser)
-    await visitor.go("/keys?create=yes")
+    await visitor.open("/keys?create=yes")
     await visitor.field("user:keys.name").fill("workshop")
     addresses = visitor.page.get_by_role("dialog").get_by_label(visitor.words("user:keys.addresses"))
     await addresses.fill("nowhere,")
@@ -104,7 +104,7 @@ async def test_a_key_is_renamed_replaced_and_ended(
     ada = await world.newcomer("ada")
     first = await ada.browser.get(table.MAKE_KEY, wallet.MadeKey, Ask(body={"name": "laptop"}))
     await sign_in_with(visitor, ada.browser)
-    await visitor.go("/keys")
+    await visitor.open("/keys")
 
     await _act(visitor, "laptop", "user:keys.edit")
     await visitor.field("user:keys.name").fill("notebook")
@@ -118,6 +118,7 @@ async def test_a_key_is_renamed_replaced_and_ended(
     secret = await visitor.copy(visitor.button("common:copy.what", what=title))
     await visitor.page.keyboard.press("Escape")
     await visitor.button("user:keys.saved").click()
+    await expect(visitor.page.get_by_role("dialog")).to_have_count(0)
     assert secret not in await visitor.page.content()
     assert (_status(site, first.secret), _status(site, secret)) == (401, 200)
 
@@ -141,11 +142,11 @@ async def test_the_list_tells_the_last_use_and_finds(visitor: Visitor, caller: C
     used = "UPDATE auth.api_key SET last_used_at = now() WHERE id = $1"
     await world.database.execute(used, caller.key.key.id)
     await sign_in_with(visitor, caller.person.browser)
-    await visitor.go("/keys")
+    await visitor.open("/keys")
     await expect(_row(visitor, "laptop").get_by_role("time").first).to_be_visible()
     await visitor.page.get_by_role("searchbox").fill("serv")
     await expect(_row(visitor, "laptop")).to_have_count(0)
-    await visitor.go("/keys?state=revoked")
+    await visitor.open("/keys?state=revoked")
     await visitor.text("user:keys.noneFound").wait_for()
     await visitor.button("user:filters.clear").click()
 

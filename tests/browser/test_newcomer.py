@@ -35,7 +35,7 @@ async def test_from_the_first_page_to_a_receipt(
 async def _sign_up(visitor: Visitor, email: str) -> None:
     """Come to the site, make an account, and click the link of the message."""
     page = visitor.page
-    await visitor.go("/")
+    await visitor.open("/")
     await visitor.link("public:landing.start").click()
     await visitor.field("account:email").fill(email)
     await visitor.field("account:password").fill(new_password())

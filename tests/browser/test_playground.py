@@ -39,7 +39,7 @@ async def test_two_models_answer_side_by_side_and_say_what_it_cost(visitor: Visi
     ada = await world.newcomer("ada")
     await world.credit(ada)
     await sign_in_with(visitor, ada.browser)
-    await visitor.go("/playground")
+    await visitor.open("/playground")
     await visitor.button("user:playground.add").click()
     for number, model in enumerate((MODEL, OTHER_MODEL), start=1):
         field = visitor.page.get_by_role(
@@ -69,7 +69,7 @@ async def test_an_answer_is_stopped(visitor: Visitor, world: World) -> None:
     ada = await world.newcomer("ada")
     await world.credit(ada)
     await sign_in_with(visitor, ada.browser)
-    await visitor.go("/playground")
+    await visitor.open("/playground")
     await _say(visitor, "Tell me a long story. [[sim out=2000 tps=20]]")
     await _answers(visitor).get_by_role("paragraph").nth(1).wait_for()
     await visitor.button("user:playground.stop").click()
@@ -83,7 +83,7 @@ async def test_without_money_the_answer_says_what_to_do(visitor: Visitor, world:
     """The sentence of the API, and the way to the wallet."""
     ada = await world.newcomer("ada")
     await sign_in_with(visitor, ada.browser)
-    await visitor.go("/playground")
+    await visitor.open("/playground")
     await _say(visitor, "Hello.")
     await _answers(visitor).get_by_role("alert").get_by_role("link").click()
     await visitor.heading("user:wallet.title").wait_for()
@@ -94,7 +94,7 @@ async def test_a_break_is_told_and_the_answer_is_asked_for_again(visitor: Visito
     ada = await world.newcomer("ada")
     await world.credit(ada)
     await sign_in_with(visitor, ada.browser)
-    await visitor.go("/playground")
+    await visitor.open("/playground")
     await _choose(
         visitor, visitor.page.get_by_role("combobox", name=visitor.words("user:playground.model")), MODEL
     )
@@ -110,7 +110,7 @@ async def test_a_break_is_told_and_the_answer_is_asked_for_again(visitor: Visito
 async def test_the_code_of_a_call_makes_it(visitor: Visitor, caller: Caller, tmp_path: Path) -> None:
     """In each language, with every character of its message, such as quotes of both kinds."""
     await sign_in_with(visitor, caller.person.browser)
-    await visitor.go("/playground")
+    await visitor.open("/playground")
     await visitor.field("user:playground.message").fill('It\'s "here" \\ $HOME `now`. [[sim out=6]]\n你好')
     await visitor.button("user:playground.showCode").click()
     dialog = visitor.page.get_by_role("dialog", name=visitor.words("user:playground.codeTitle"))

@@ -28,7 +28,7 @@ async def _sign_in(visitor: Visitor, email: str, password: str) -> None:
 async def test_a_wrong_password_and_an_unknown_address_look_the_same(visitor: Visitor, world: World) -> None:
     """One message for both, and what was typed stays there to be mended."""
     ada = await world.newcomer("ada")
-    await visitor.go("/sign-in")
+    await visitor.open("/sign-in")
 
     for email in (ada.email, new_email()):
         await _sign_in(visitor, email, "not the password")
@@ -40,7 +40,7 @@ async def test_a_wrong_password_and_an_unknown_address_look_the_same(visitor: Vi
 async def test_who_must_sign_in_gets_where_they_wanted_and_out_again(visitor: Visitor, world: World) -> None:
     """The page that was asked for comes after the sign-in; after the sign-out nothing of it can be seen any more."""
     ada = await world.newcomer("ada")
-    await visitor.go("/wallet?kind=money")
+    await visitor.open("/wallet?kind=money")
     await _sign_in(visitor, ada.email, ada.password)
     await visitor.heading("user:wallet.title").wait_for()
     assert visitor.page.url.endswith("/wallet?kind=money")
@@ -49,7 +49,7 @@ async def test_who_must_sign_in_gets_where_they_wanted_and_out_again(visitor: Vi
     await visitor.page.get_by_role("menuitem", name=visitor.words("common:signOut")).click()
     await visitor.heading("public:landing.title").wait_for()
 
-    await visitor.go("/wallet")
+    await visitor.open("/wallet")
     await visitor.heading("account:signIn.title").wait_for()
     await visitor.page.go_back()
     await visitor.heading("public:landing.title").wait_for()
@@ -60,7 +60,7 @@ async def test_a_forgotten_password_is_replaced_by_the_link_of_a_message(
 ) -> None:
     """The link leads to a form, it works once, and from then on the new password alone is good."""
     ada, password = await world.newcomer("ada"), new_password()
-    await visitor.go("/sign-in")
+    await visitor.open("/sign-in")
     await visitor.link("account:signIn.forgot").click()
     await visitor.field("account:email").fill(ada.email)
     await visitor.button("account:forgot.do").click()
@@ -78,7 +78,7 @@ async def test_a_forgotten_password_is_replaced_by_the_link_of_a_message(
     await _sign_in(visitor, ada.email, password)
     await visitor.heading("user:start.title").wait_for()
 
-    await visitor.go(link.removeprefix(visitor.site.public_url))
+    await visitor.open(link.removeprefix(visitor.site.public_url))
     await visitor.page.reload()
     await visitor.field("account:newPassword").fill(new_password())
     await visitor.button("account:reset.do").click()
@@ -89,7 +89,7 @@ async def test_a_forgotten_password_is_replaced_by_the_link_of_a_message(
 async def test_a_reset_is_promised_to_an_unknown_address_as_well(visitor: Visitor) -> None:
     """The page says the same, and no message is sent."""
     email = new_email()
-    await visitor.go("/forgot-password")
+    await visitor.open("/forgot-password")
     await visitor.field("account:email").fill(email)
     await visitor.button("account:forgot.do").click()
 
@@ -104,7 +104,7 @@ async def test_somebody_elses_sign_in(visitor: Visitor, site: RunningStack, issu
     async with httpx.AsyncClient(trust_env=False) as http:
         claims = {"email": email, "email_verified": True}
         (await http.put(f"{issuer}/users/{email}", json=claims)).raise_for_status()
-    await visitor.go("/account")
+    await visitor.open("/account")
 
     await visitor.link("account:provider", name="Honest").click()
     await visitor.page.get_by_role("textbox", name="sub").fill(email)
@@ -121,7 +121,7 @@ async def test_somebody_elses_sign_in(visitor: Visitor, site: RunningStack, issu
 
 async def test_an_issuer_that_says_no_is_told(visitor: Visitor, issuer: str) -> None:
     """Whoever changes their mind there is back at the sign-in, with a sentence about it."""
-    await visitor.go("/sign-in")
+    await visitor.open("/sign-in")
     await visitor.link("account:provider", name="Honest").click()
     await visitor.page.get_by_role("button", name="Deny").click()
 
@@ -162,7 +162,7 @@ def _forgive_the_issuer(visitor: Visitor) -> None:
 async def test_the_session_of_another_device_is_ended(visitor: Visitor, world: World) -> None:
     """It is listed beside this one; after its end it is gone from the list, and that device is signed out."""
     ada = await world.newcomer("ada")
-    await visitor.go("/sign-in?next=/account")
+    await visitor.open("/sign-in?next=/account")
     await _sign_in(visitor, ada.email, ada.password)
     sessions = visitor.page.get_by_role("table", name=visitor.words("account:sessions.title"))
     await expect(sessions.get_by_role("row")).to_have_count(3)
@@ -179,7 +179,7 @@ async def test_the_session_of_another_device_is_ended(visitor: Visitor, world: W
 async def test_a_changed_password_ends_all_other_sessions(visitor: Visitor, world: World) -> None:
     """A wrong one until now is told beside its field; the right one is enough."""
     ada, password = await world.newcomer("ada"), new_password()
-    await visitor.go("/sign-in?next=/account")
+    await visitor.open("/sign-in?next=/account")
     await _sign_in(visitor, ada.email, ada.password)
     await visitor.field("account:changePassword.current").fill("not the password")
     await visitor.field("account:newPassword").fill(password)
@@ -198,7 +198,7 @@ async def test_a_changed_password_ends_all_other_sessions(visitor: Visitor, worl
 async def test_what_is_dangerous_asks_once_more_who_it_is(visitor: Visitor, world: World) -> None:
     """Long after the sign-in a management key takes the password again; then it is shown, this once."""
     ada = await world.newcomer("ada")
-    await visitor.go("/sign-in?next=/account")
+    await visitor.open("/sign-in?next=/account")
     await _sign_in(visitor, ada.email, ada.password)
     await visitor.button("account:management.make").click()
     dialog = visitor.page.get_by_role("dialog")

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope
 
 async def test_a_bad_password_is_refused_beside_its_field(visitor: Visitor) -> None:
     """One that is too short, and one that leaks often; a good one then leads on."""
-    await visitor.go("/sign-up")
+    await visitor.open("/sign-up")
     await visitor.field("account:email").fill(new_email())
     for password, code in (("short", "password_length"), ("password1234", "password_too_common")):
         await visitor.field("account:password").fill(password)
@@ -34,7 +34,7 @@ async def test_a_bad_password_is_refused_beside_its_field(visitor: Visitor) -> N
 async def test_an_address_that_has_an_account_is_not_given_away(visitor: Visitor, world: World) -> None:
     """The page says what it says to everybody; the message tells its owner."""
     ada = await world.newcomer("ada")
-    await visitor.go("/sign-up")
+    await visitor.open("/sign-up")
     await visitor.field("account:email").fill(ada.email)
     await visitor.field("account:password").fill(new_password())
     await visitor.button("account:signUp.do").click()
@@ -44,7 +44,7 @@ async def test_an_address_that_has_an_account_is_not_given_away(visitor: Visitor
 
 async def test_a_link_that_was_used_says_so(visitor: Visitor, world: World) -> None:
     """Or was never given: one sentence, and the way to a new one."""
-    await visitor.go("/confirm-email#token=" + "x" * 43)
+    await visitor.open("/confirm-email#token=" + "x" * 43)
     await visitor.button("account:confirm.do").click()
     await visitor.page.get_by_role("alert").wait_for()
     await visitor.page.get_by_text(visitor.words("account:confirm.again")).wait_for()
@@ -67,7 +67,7 @@ async def test_an_invitation_lets_one_person_sign_up(visitor: Visitor, world: Wo
     email = new_email("guest")
     async with _sign_up(world, "invitation"):
         invited = await world.operator.browser.get(table.INVITE, operator.Invited, Ask(body={}))
-        await visitor.go("/sign-up")
+        await visitor.open("/sign-up")
         await visitor.text("account:signUp.needsInvitation").wait_for()
 
         await visitor.page.goto(invited.url)

@@ -24,7 +24,7 @@ async def test_a_code_adds_once(visitor: Visitor, world: World) -> None:
     mine, theirs = (await world.make_codes()).codes
     await world.bob.browser.get(table.REDEEM, wallet.Redeemed, Ask(body={"code": theirs}))
     await sign_in_with(visitor, ada.browser)
-    await visitor.go("/wallet")
+    await visitor.open("/wallet")
     redeem, code = visitor.button("user:wallet.redeemDo"), visitor.field("user:wallet.code")
     none = theirs[:-5] + ("00000" if not theirs.endswith("00000") else "11111")
     wrong = {
@@ -58,7 +58,7 @@ async def test_every_transfer_has_its_reason_and_can_be_saved(
 ) -> None:
     """The list, its filter, and the file have the same figures: those of the ledger."""
     await sign_in_with(visitor, caller.person.browser)
-    await visitor.go("/wallet")
+    await visitor.open("/wallet")
     ledger = (await caller.person.browser.get(table.TRANSFERS, wallet.Transfers)).items
     rows = visitor.page.get_by_role("table", name=visitor.words("user:wallet.transfers")).get_by_role("row")
     await expect(rows).to_have_count(1 + len(ledger))

@@ -57,6 +57,10 @@ class Visitor:
         await self.page.goto(self.site.public_url + path)
         await self.settled()
 
+    async def open(self, path: str) -> None:
+        """Open a page of the site and go on at once: for a test that waits for what it looks at."""
+        await self.page.goto(self.site.public_url + path, wait_until="commit")
+
     async def settled(self) -> None:
         """Return once the page has all it asked for and shows no sign of loading."""
         await self.page.wait_for_load_state("networkidle")
