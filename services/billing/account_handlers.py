@@ -176,7 +176,7 @@ class AccountHandlers:
             raise NotFound("not_found", what="account")
         if result not in ("ok", "already"):
             raise InvalidRequest(f"code_{result}", param="code")
-        return accounts.Claimed(amount_nano_usd=amount, balance=now)
+        return accounts.Claimed(amount_nano_usd=amount, balance=now, is_repeat=result == "already")
 
     async def list_codes(self, request: Empty) -> accounts.CodeBatches:
         """List every batch of codes, without the codes."""

@@ -74,8 +74,9 @@ async def claim_code(bus: "Bus", account: str, code: str) -> Answer:
     claimed = await bus.call(
         accounts.CLAIM_CODE, accounts.ClaimCode(account_id=account_id, code_sha256=sha256_of(code))
     )
-    text = f"{usd_from_nano(claimed.amount_nano_usd)} USD are credited.\n{balance_text(balance_of(claimed.balance))}"
-    return Answer(document=claimed, text=text)
+    added = f"{usd_from_nano(claimed.amount_nano_usd)} USD are credited."
+    told = "The account has redeemed this code before; nothing was added." if claimed.is_repeat else added
+    return Answer(document=claimed, text=f"{told}\n{balance_text(balance_of(claimed.balance))}")
 
 
 def _row(each: accounts.CodeBatch) -> tuple[str, ...]:

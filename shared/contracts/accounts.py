@@ -166,10 +166,11 @@ class ClaimCode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
-    """What the code was worth, and the balance with it. Claiming a code again for the same account answers the same."""
+    """What the code was worth, and the balance with it. Claiming it again for the same account adds nothing: `is_repeat`."""
 
     amount_nano_usd: int
     balance: Balance
+    is_repeat: bool = False
 
 
 class CodeBatch(msgspec.Struct, frozen=True, kw_only=True):

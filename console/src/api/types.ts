@@ -2390,11 +2390,12 @@ export interface components {
         };
         /**
          * Redeemed
-         * @description What the code was worth, and what is available with it.
+         * @description What the code was worth, and what is available with it. `is_repeat` says that the account had redeemed it before.
          */
         Redeemed: {
             amount_usd: string;
             available_usd: string;
+            is_repeat: boolean;
         };
         /**
          * RequestDetail
@@ -5668,7 +5669,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What the code was worth, and what is available with it. */
+            /** @description What the code was worth, and what is available with it. `is_repeat` says that the account had redeemed it before. */
             200: {
                 headers: {
                     [name: string]: unknown;

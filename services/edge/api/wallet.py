@@ -97,6 +97,7 @@ async def redeem(context: Context, ask: wallet.RedeemCode, query: Nothing) -> wa
     return wallet.Redeemed(
         amount_usd=usd_from_nano(claimed.amount_nano_usd),
         available_usd=usd_from_nano(claimed.balance.available_nano_usd),
+        is_repeat=claimed.is_repeat,
     )
 
 

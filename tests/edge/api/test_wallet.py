@@ -104,7 +104,8 @@ async def test_a_code_credits_once_and_says_why_not(op: Operator, ann: Spender) 
     )
     again: wallet.Redeemed = await ann.do(table.REDEEM, wallet.RedeemCode(code=code))
 
-    assert redeemed == again == wallet.Redeemed(amount_usd="0.50", available_usd="1.50")
+    assert redeemed == wallet.Redeemed(amount_usd="0.50", available_usd="1.50", is_repeat=False)
+    assert again == wallet.Redeemed(amount_usd="0.50", available_usd="1.50", is_repeat=True)
     assert await refusal(bob, code) == "code_claimed"
     assert await refusal(bob, "RELAY-00000") == "code_unknown"
     assert await refusal(bob, "x" * 1000) == "code_unknown"

@@ -148,10 +148,11 @@ class RedeemCode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Redeemed(msgspec.Struct, frozen=True, kw_only=True):
-    """What the code was worth, and what is available with it."""
+    """What the code was worth, and what is available with it. `is_repeat` says that the account had redeemed it before."""
 
     amount_usd: str
     available_usd: str
+    is_repeat: bool
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

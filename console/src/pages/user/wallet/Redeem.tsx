@@ -62,10 +62,14 @@ export function Redeem() {
         </Group>
         <div role="status">
           {redeemed && (
-            <Alert color="green" variant="light" icon={<IconCircleCheck size={18} aria-hidden />}>
+            <Alert
+              color={redeemed.is_repeat ? "yellow" : "green"}
+              variant="light"
+              icon={<IconCircleCheck size={18} aria-hidden />}
+            >
               <Trans
                 t={t}
-                i18nKey="wallet.redeemed"
+                i18nKey={redeemed.is_repeat ? "wallet.redeemedBefore" : "wallet.redeemed"}
                 components={{
                   amount: <Usd value={redeemed.amount_usd} />,
                   available: <Usd value={redeemed.available_usd} />,
