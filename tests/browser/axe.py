@@ -32,10 +32,11 @@ class Violation(msgspec.Struct, frozen=True):
 
 async def grave_faults(page: Page) -> list[str]:
     """Return what axe calls serious or critical on a page as it is now, a line each."""
-    session = await page.context.new_cdp_session(page)
-    # Not as a script of the page: its content security policy would refuse that, and stays in force.
-    await session.send("Runtime.evaluate", {"expression": _source()})
-    await session.detach()
+    if not await page.evaluate("() => 'axe' in window"):
+        # Not as a script of the page: its content security policy would refuse that, and stays in force.
+        session = await page.context.new_cdp_session(page)
+        await session.send("Runtime.evaluate", {"expression": _source()})
+        await session.detach()
     violations = msgspec.json.decode(await page.evaluate(_RUN), type=list[Violation])
     return [
         f"{each.impact}: {each.help} ({each.id}): {node.target[-1]}: {node.html[:200]}"

@@ -97,10 +97,8 @@ async def test_what_the_server_refuses_stands_at_its_field(visitor: Visitor, wor
     await expect(visitor.field("user:keys.name")).to_have_value("workshop")
 
 
-async def test_a_key_is_renamed_replaced_and_ended(
-    visitor: Visitor, world: World, site: RunningStack
-) -> None:
-    """The new one is shown once and works in place of the old; to end it takes its name."""
+async def test_a_key_is_renamed_and_replaced(visitor: Visitor, world: World, site: RunningStack) -> None:
+    """The new one is shown once, and works in place of the old."""
     ada = await world.newcomer("ada")
     first = await ada.browser.get(table.MAKE_KEY, wallet.MadeKey, Ask(body={"name": "laptop"}))
     await sign_in_with(visitor, ada.browser)
@@ -122,6 +120,13 @@ async def test_a_key_is_renamed_replaced_and_ended(
     assert secret not in await visitor.page.content()
     assert (_status(site, first.secret), _status(site, secret)) == (401, 200)
 
+
+async def test_a_key_is_ended_by_its_name(visitor: Visitor, world: World, site: RunningStack) -> None:
+    """Another word does not do; from then on it is refused."""
+    ada = await world.newcomer("ada")
+    made = await ada.browser.get(table.MAKE_KEY, wallet.MadeKey, Ask(body={"name": "notebook"}))
+    await sign_in_with(visitor, ada.browser)
+    await visitor.open("/keys")
     active = _row(visitor, "notebook").filter(has_text=visitor.words("user:keyState.active"))
     await expect(active).to_have_count(1)
     await _act(visitor, "notebook", "user:keys.revoke")
@@ -133,7 +138,7 @@ async def test_a_key_is_renamed_replaced_and_ended(
     await revoke.click()
     await visitor.text("user:keys.revoked", name="notebook").wait_for()
     await expect(active).to_have_count(0)
-    assert _status(site, secret) == 401
+    assert _status(site, made.secret) == 401
 
 
 async def test_the_list_tells_the_last_use_and_finds(visitor: Visitor, caller: Caller, world: World) -> None:
