@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from msgspec import Meta
 
 from services.auth.providers import Provider, providers_of
-from shared.sealing import Sealer, key_id, key_of
 from shared.settings import Secret, Settings, SettingsError
 
 _HEX_OF_32_BYTES = re.compile("(?:[0-9a-fA-F]{2}){32,}")
@@ -101,7 +100,7 @@ class AuthSettings(Settings, frozen=True, kw_only=True):
             raise SettingsError(
                 "RELAY_KEY_PEPPER must be at least 64 hexadecimal digits. Make one with: openssl rand -hex 32."
             )
-        _ = self.sealer, self.providers
+        _ = self.providers
         address = urlsplit(self.public_url)
         if address.scheme not in ("http", "https") or not address.hostname or address.path not in ("", "/"):
             raise SettingsError("RELAY_PUBLIC_URL must be like https://relay.example.com, without a path.")
@@ -126,14 +125,6 @@ class AuthSettings(Settings, frozen=True, kw_only=True):
             google=(self.oidc_google_client_id, self.oidc_google_client_secret),
             github=(self.oidc_github_client_id, self.oidc_github_client_secret),
         )
-
-    @property
-    def sealer(self) -> Sealer | None:
-        """What seals the secrets of authenticators, None without a key. Raises: SettingsError for a key that is none."""
-        if not self.factor_key.reveal():
-            return None
-        key = key_of("RELAY_FACTOR_KEY", self.factor_key)
-        return Sealer({key_id(key): key}, key_id(key))
 
     @property
     def pepper(self) -> bytes:

@@ -78,10 +78,12 @@ _BY_HAND = """(SELECT m.transfer_id AS id FROM billing.by_hand AS m
     WHERE m.account_id = $1::uuid AND m.transfer_id < $2 AND m.transfer_id >= $3
         AND ($4::timestamptz IS NULL OR m.created_at >= $4) AND ($5::timestamptz IS NULL OR m.created_at < $5)
     ORDER BY m.transfer_id DESC LIMIT $6)"""
+# Between one account and itself, and not equal to it: so only the index by account has this order, and the planner cannot hope
+# to meet the account soon on its way back through everybody's transfers, which it may have left long ago.
 _USED = """(SELECT t.id FROM billing.transfer AS t
-    WHERE t.debit_account = $1::uuid AND t.id < $2 AND t.id >= $3 AND t.kind <> 'adjustment'
+    WHERE t.debit_account BETWEEN $1::uuid AND $1::uuid AND t.id < $2 AND t.id >= $3 AND t.kind <> 'adjustment'
         AND ($4::timestamptz IS NULL OR t.created_at >= $4) AND ($5::timestamptz IS NULL OR t.created_at < $5)
-    ORDER BY t.id DESC LIMIT $6)"""
+    ORDER BY t.debit_account DESC, t.id DESC LIMIT $6)"""
 _TRANSFERS = """
     SELECT t.id, CASE
             WHEN t.kind = 'adjustment' THEN 'debit'
