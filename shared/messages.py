@@ -329,6 +329,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Authenticators cannot be used here: RELAY_FACTOR_KEY is not set for auth.",
         "此处无法使用验证器：尚未为 auth 设置 RELAY_FACTOR_KEY。",
     ),
+    "authenticator_not_readable": (
+        "This site cannot check codes of your authenticator any more, because its key for them was changed. Use a passkey or a "
+        "recovery code, or ask the operator.",
+        "本站用于校验验证器的密钥已更换，无法再校验您的验证码。请使用通行密钥或恢复代码，或联系运营方。",
+    ),
     "management_key_not_valid": (
         "The management key is not valid: it is not whole, has expired, or was ended.",
         "管理密钥无效：不完整、已过期或已终止。",
