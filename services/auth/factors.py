@@ -73,7 +73,7 @@ class Codes:
             return self.sealer.open(sealed, purpose=PURPOSE, row_id=str(user_id)).decode()
         except CannotOpen as error:
             log.error("the secret of an authenticator does not open: was RELAY_FACTOR_KEY changed?")
-            raise InvalidRequest("authenticator_not_readable") from error
+            raise InvalidRequest("authenticators_not_set_up") from error
 
     async def is_shown(self, connection: Connection, user_id: UUID, factor: CodeFactor, secret: str) -> bool:
         """Tell whether `secret` is a code of that factor of the person, and use it up in this transaction."""
