@@ -326,8 +326,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "尚无可用恢复代码替代的第二因素，请先设置验证器或通行密钥。",
     ),
     "authenticators_not_set_up": (
-        "Authenticators cannot be used here: RELAY_FACTOR_KEY is not set for auth.",
-        "此处无法使用验证器：尚未为 auth 设置 RELAY_FACTOR_KEY。",
+        "Authenticators cannot be used here: RELAY_FACTOR_KEY is not set for auth, or is not the one that it was.",
+        "此处无法使用验证器：尚未为 auth 设置 RELAY_FACTOR_KEY，或该密钥已更换。",
     ),
     "management_key_not_valid": (
         "The management key is not valid: it is not whole, has expired, or was ended.",

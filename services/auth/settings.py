@@ -38,8 +38,12 @@ class AuthSettings(Settings, frozen=True, kw_only=True):
         Meta(description="Connections to PostgreSQL for look-ups; as many again for changes", ge=1),
     ] = 8
     public_url: Annotated[
-        str, Meta(description="Where people reach the console, for the links in messages, as https://host")
-    ] = "http://127.0.0.1:8080"
+        str,
+        Meta(
+            description="Where people reach the console, as https://relay.example.com, the same as for the edge: links in messages "
+            "lead there, and passkeys are good there alone"
+        ),
+    ] = "http://localhost:8080"
     smtp_host: Annotated[
         str, Meta(description="Mail server; empty for none: messages then wait, or lie on the outbox page")
     ] = ""
