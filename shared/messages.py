@@ -20,6 +20,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "The code is wrong, or was used already.",
         "验证码不正确或已使用。",
     ),
+    "password_length": (
+        "A password has {least} to {most} characters.",
+        "密码应为 {least} 至 {most} 个字符。",
+    ),
     "password_too_common": (
         "This password is among those that leak most often. Choose another.",
         "该密码属于最常泄露的密码之一，请换一个。",

@@ -54,8 +54,8 @@ def email_of(text: str) -> str:
 def password_of(text: str) -> str:
     """Return a password of 8 to 128 characters as it is: no rule about which (OWASP ASVS 5.0, 6.2.1 to 6.2.5)."""
     if not PASSWORD_CHARACTERS_MIN <= len(text) <= PASSWORD_CHARACTERS_MAX:
-        raise _invalid(
-            "password", f"a password has {PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX} characters"
+        raise InvalidRequest(
+            "password_length", param="password", least=PASSWORD_CHARACTERS_MIN, most=PASSWORD_CHARACTERS_MAX
         )
     return text
 

@@ -1,13 +1,16 @@
 """One browser and one site for the whole session; each visitor has a context of their own."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 
 from tests.api.world import World, populated
+from tests.auth.issuers import CLIENT_ID, CLIENT_SECRET, honest_issuer
+from tests.browser.caller import Caller, new_caller
 from tests.browser.chromium import FLAGS, NoBrowserError, find
 from tests.browser.visitor import PATIENCE_MS, WIDE, Visitor, arrive
 from tests.browser.words import Language
@@ -30,11 +33,36 @@ async def browser() -> AsyncIterator[Browser]:
         await running.close()
 
 
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[str]:
+    """The address of an issuer that people of the site may sign in with."""
+    with honest_issuer() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, issuer: str) -> Iterator[RunningStack]:
+    """The site of the tests in a browser: as the other tests have it, and with an issuer; its group is `browser`."""
+    provider = {"id": "honest", "name": "Honest", "issuer": issuer}
+    client = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+    providers = msgspec.json.encode([provider | client]).decode()
+    with RunningStack(
+        tmp_path_factory.mktemp("site"), trusted_proxies="127.0.0.0/8", oidc_providers=providers
+    ) as running:
+        yield running
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def world(site: RunningStack) -> AsyncIterator[World]:
     """The people of the site, who can be asked for codes, and the operator, who makes them."""
     async with populated(site) as world:
         yield world
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def caller(world: World) -> Caller:
+    """Somebody with calls; tests only read what they have."""
+    return await new_caller(world)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -1,11 +1,22 @@
 """Somebody at a browser: what they see by role and name, in their language, and what must not happen on any page."""
 
+import asyncio
+import re
 import secrets
 import time
 from urllib.parse import urlsplit
 
 import pyotp
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, Response
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    Response,
+    expect,
+)
 
 from tests.browser.words import LOCALES, Language, Words
 from tests.e2e.stack import RunningStack
@@ -15,6 +26,13 @@ WIDE, NARROW = 1440, 390
 HEIGHT = 900
 # The browser says this of every answer that is an error; what the page makes of it is what counts.
 _ANSWERED_BADLY = "Failed to load resource: the server responded with a status of 4"
+_WAIT_FOR_CLIPBOARD = """async () => {
+  for (;;) {
+    const text = await navigator.clipboard.readText();
+    if (text) return text;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}"""
 
 
 class Visitor:
@@ -64,9 +82,24 @@ class Visitor:
         """Return what says this, wherever it stands."""
         return self.page.get_by_text(self.words(key, **values), exact=True)
 
+    async def refuses(self, key: str, problem: str) -> None:
+        """Return once a field says what is wrong with it, to the eye and to a screen reader."""
+        field = self.field(key)
+        await expect(field).to_have_attribute("aria-invalid", "true")
+        await expect(field).to_have_accessible_description(re.compile(re.escape(problem)))
+        await expect(field).to_be_focused()
+
     async def copied(self) -> str:
         """Return what lies in the clipboard."""
         text: str = await self.page.evaluate("() => navigator.clipboard.readText()")
+        return text
+
+    async def copy(self, button: Locator) -> str:
+        """Click a button that copies; return what it has put into the clipboard."""
+        await self.page.evaluate("() => navigator.clipboard.writeText('')")
+        await button.click()
+        async with asyncio.timeout(PATIENCE_MS / 1000):
+            text: str = await self.page.evaluate(_WAIT_FOR_CLIPBOARD)
         return text
 
     async def add_authenticator(self) -> None:

@@ -57,7 +57,7 @@ def test_what_a_service_refuses_is_one_sentence(running: Relay) -> None:
 
     assert "exists already" in running.refusal("user", "create", "dora@example.com")
     assert "is not an e-mail address" in running.refusal("user", "create", "nobody")
-    assert "a password has 8 to 128" in running.refusal(
+    assert "A password has 8 to 128" in running.refusal(
         "user", "create", "dirk@example.com", "--password-stdin", given="short\n"
     )
     assert running.refusal("user", "list", "--account", str(uuid7())) == "There is no such account."

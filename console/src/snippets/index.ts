@@ -1,4 +1,4 @@
-// The code that is shown and copied, in files of its own, so that a test runs it as it stands: `tests/e2e/test_console_snippets.py`.
+// The code that is shown and copied, in files of its own, so that a test runs it as it stands: `tests/browser/test_documentation.py`.
 import aiSdk from "./ai-sdk.mjs?raw";
 import aider from "./aider.sh?raw";
 import callNode from "./call.mjs?raw";

@@ -34,6 +34,8 @@ export function useFields<V extends Record<string, unknown>, T>({
   const form = useForm<V>({
     ...input,
     onSubmitPreventDefault: "always",
+    // Mantine's inputs say it themselves, but for the one of passwords.
+    enhanceGetInputProps: ({ inputProps }) => (inputProps.error ? { "aria-invalid": true } : {}),
   } as UseFormInput<V>) as UseFormReturnType<V>;
   const [problem, setProblem] = useState<ApiError | null>(null);
   const [isBusy, setBusy] = useState(false);

@@ -1,7 +1,8 @@
 """Second factors, passkeys, sign-in by others and management keys. Who has what, and what proves it, `auth` decides."""
 
+import re
 import secrets
-from urllib.parse import urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import msgspec
 
@@ -21,6 +22,8 @@ CODE_CHARACTERS_MAX = 4096  # of what an issuer sends a browser back with
 OIDC_SECONDS = 600  # to sign in elsewhere
 SIGN_IN_PATH = "/sign-in"
 HOME_PATH = "/dashboard"
+# A browser takes `//` and a backslash for the beginning of another host.
+_OWN_PATH = re.compile(r"/(?!/)[!-\[\]-~]{0,500}")
 
 
 async def sign_in_factor(context: Context, ask: shapes.SecondFactor, query: Nothing) -> shapes.SignedIn:
@@ -86,16 +89,18 @@ async def oidc_start(context: Context, ask: Nothing, query: shapes.OidcStart) ->
         started = await context.bus.call(factors.START_OIDC, question)
     except RelayError as error:
         return _failed(error)
-    return Redirect(started.url, cookies=(_oidc_cookie(context, secret),))
+    kept = f"{secret}.{quote(_own_path(query.next), safe='')}"
+    return Redirect(started.url, cookies=(_oidc_cookie(context, kept),))
 
 
 async def oidc_callback(context: Context, ask: Nothing, query: shapes.OidcCallback) -> Redirect:
     """Take back a browser from another's sign-in: to the console, to the second factor, or to the sign-in page with an error."""
     forget = _oidc_cookie(context, "")
+    secret, _, wanted = context.cookies.get(_oidc_cookie_name(context), "").partition(".")
     question = factors.EndOidc(
         provider=context.path["provider"][:100],
         state_sha256=sha256_of((query.state or "")[:TOKEN_CHARACTERS_MAX]),
-        browser_sha256=sha256_of(context.cookies.get(_oidc_cookie_name(context), "")),
+        browser_sha256=sha256_of(secret),
         client=client_of(context),
         code=None if query.code is None else query.code[:CODE_CHARACTERS_MAX],
         error=None if query.error is None else query.error[:100],
@@ -106,11 +111,12 @@ async def oidc_callback(context: Context, ask: Nothing, query: shapes.OidcCallba
     except RelayError as error:
         return _failed(error, forget)
     signed_in(context, outcome)
+    next_path = _own_path(unquote(wanted))
     if outcome.ticket is None:
-        return Redirect(HOME_PATH, cookies=(forget,))
+        return Redirect(next_path, cookies=(forget,))
     # Behind the `#`: browsers send that part to no server, and no log has it.
-    wanted = urlencode({"ticket": outcome.ticket, "factors": ",".join(outcome.factors)})
-    return Redirect(f"{SIGN_IN_PATH}#{wanted}", cookies=(forget,))
+    ticket = urlencode({"ticket": outcome.ticket, "factors": ",".join(outcome.factors)})
+    return Redirect(f"{SIGN_IN_PATH}?{urlencode({'next': next_path})}#{ticket}", cookies=(forget,))
 
 
 async def begin_totp(context: Context, ask: Nothing, query: Nothing) -> shapes.TotpSecret:
@@ -241,16 +247,21 @@ def _failed(error: RelayError, *cookies: str) -> Redirect:
     return Redirect(f"{SIGN_IN_PATH}?{urlencode({'error': error.code})}", cookies=cookies)
 
 
+def _own_path(wanted: str) -> str:
+    """Return where a browser goes once it has signed in: a page of this site, whatever was wanted."""
+    return wanted if _OWN_PATH.fullmatch(wanted) else HOME_PATH
+
+
 def _oidc_cookie_name(context: Context) -> str:
     return "__Host-relay-oidc" if _is_secure(context) else "relay-oidc"
 
 
-def _oidc_cookie(context: Context, secret: str) -> str:
+def _oidc_cookie(context: Context, kept: str) -> str:
     """Return a cookie for the way out and back; it comes along when another site sends the browser here, so it is Lax."""
-    seconds = OIDC_SECONDS if secret else 0
+    seconds = OIDC_SECONDS if kept else 0
     secure = "; Secure" if _is_secure(context) else ""
     name = _oidc_cookie_name(context)
-    return f"{name}={secret}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
+    return f"{name}={kept}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
 
 
 def _is_secure(context: Context) -> bool:

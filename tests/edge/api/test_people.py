@@ -48,7 +48,7 @@ async def test_the_form_tells_what_is_wrong_with_what_was_entered(browser: Brows
         "invalid_value", "email",
     )  # fmt: skip
     assert await browser.refused("POST", "/sign-up", 400, email=address(), password="short") == (
-        "invalid_value", "password",
+        "password_length", "password",
     )  # fmt: skip
     assert await browser.refused("POST", "/sign-up", 400, email=address(), password="iloveyou1") == (
         "password_too_common", "password",
@@ -122,7 +122,7 @@ async def test_a_forgotten_password_is_set_anew(browser: Browser, url: str, runn
         assert await other.ask("POST", "/password/forgot", email=address("nobody")) == {}
         token = await other.token(email)
         assert await other.refused("POST", "/password/reset", 400, token=token, password="short") == (
-            "invalid_value", "password",
+            "password_length", "password",
         )  # fmt: skip
         assert await other.ask("POST", "/password/reset", token=token, password=NEW) == {}
         assert other.cookie is None

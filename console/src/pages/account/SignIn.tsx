@@ -114,6 +114,6 @@ function startedElsewhere(): Shape<"SignedIn"> | null {
   if (!ticket) return null;
   const named = (carried("factors") ?? "").split(",");
   const factors = (["totp", "passkey", "recovery_code"] as const).filter((factor) => named.includes(factor));
-  window.history.replaceState(null, "", window.location.pathname);
+  window.history.replaceState(null, "", window.location.pathname + window.location.search);
   return { state: "second_factor", ticket, factors };
 }

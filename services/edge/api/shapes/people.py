@@ -71,9 +71,13 @@ class PasskeyAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class OidcStart(msgspec.Struct, frozen=True, kw_only=True):
-    """`invitation` is the token of an invitation, for whoever has no account yet."""
+    """`invitation` is the token of an invitation, for whoever has no account yet.
+
+    `next` is the page of the console that the browser comes back to.
+    """
 
     invitation: str | None = None
+    next: str = "/dashboard"
 
 
 class OidcCallback(msgspec.Struct, frozen=True, kw_only=True):
