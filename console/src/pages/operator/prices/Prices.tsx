@@ -4,7 +4,6 @@ import { useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 import { apiQuery, type Shape } from "../../../api/queries";
 import { formatContext } from "../../../format";
-import { useLanguage } from "../../../i18n";
 import { Empty } from "../../../ui/Empty";
 import { Lines, Loaded } from "../../../ui/Loaded";
 import { type Column, PlainTable } from "../../../ui/PagedTable";
@@ -138,7 +137,6 @@ function Models({
 
 function useColumns(open: (model: string) => void): Column<Shape<"PricedModel">>[] {
   const { t } = useTranslation("operator");
-  const { locale } = useLanguage();
   const figure = (kind: "input" | "output" | "cache_read" | "cache_write") => ({
     key: kind,
     header: t(`figure.${kind}`),
@@ -183,8 +181,7 @@ function useColumns(open: (model: string) => void): Column<Shape<"PricedModel">>
       key: "context",
       header: t("prices.context"),
       isFigure: true,
-      render: ({ price }) =>
-        price?.context_tokens ? formatContext(price.context_tokens, locale) : <NoData />,
+      render: ({ price }) => (price?.context_tokens ? formatContext(price.context_tokens) : <NoData />),
     },
     {
       key: "channels",
