@@ -36,6 +36,10 @@ class Desk:
         """The texts in the operator's language."""
         return self.visitor.words
 
+    async def open(self, path: str) -> None:
+        """Open a page by its address. What is looked for on it is waited for, so nothing else is, unlike with `Visitor.go`."""
+        await self.page.goto(self.visitor.site.public_url + path)
+
     def row(self, *texts: str) -> Locator:
         """Return the lines of a table in which all of this stands."""
         rows = self.page.get_by_role("row")

@@ -53,7 +53,7 @@ async def _call(world: World, model: str) -> httpx.Response:
 async def test_what_is_wrong_stands_at_its_field(desk: Desk) -> None:
     """What the page sees by itself, and what only the server knows; what was entered stays."""
     visitor, words = desk.visitor, desk.words
-    await visitor.go(NEW)
+    await desk.open(NEW)
 
     await visitor.button("operator:channel.make").click()
 
@@ -81,7 +81,7 @@ async def test_a_new_channel_is_tested_and_its_model_can_be_called(
     visitor, words = desk.visitor, desk.words
     name, credential = _name(), _credential()
     model = f"model-of-{name}"
-    await visitor.go(LIST)
+    await desk.open(LIST)
     await visitor.link("operator:channels.new").click()
 
     await _fill_in(desk, name, credential, model)
@@ -106,44 +106,54 @@ async def test_a_new_channel_is_tested_and_its_model_can_be_called(
         assert credential not in written(await desk.logged(action, name))
 
 
+async def test_a_second_key_wants_a_name_of_its_own(desk: Desk, world: World) -> None:
+    """What is wrong stands at its field, and the key that was entered is still there when it is mended."""
+    visitor, words = desk.visitor, desk.words
+    name, credential = await world.make_channel(), _credential()
+    await desk.open(f"{LIST}/{name}")
+    await visitor.button("operator:channel.addKey").click()
+    dialog = desk.dialog("operator:channel.addKey")
+    field = dialog.get_by_label(words("operator:channel.keyName"))
+    add = dialog.get_by_role("button", name=words("operator:channel.addKey"))
+
+    await add.click()
+    await desk.wrong(field, words("operator:channel.nameMissing"))
+    await desk.wrong(visitor.field("operator:channel.credential"), words("operator:channel.keyMissing"))
+    await field.fill("default")
+    await visitor.field("operator:channel.credential").fill(credential)
+    await add.click()
+    await desk.wrong(field, "default")
+    await field.fill("spare")
+    await add.click()
+
+    await expect(dialog).to_be_hidden()
+    await expect(visitor.button("operator:channel.removeKeyNamed", key="spare")).to_be_enabled()
+    assert credential not in written(await desk.logged("add_upstream_key", name))
+
+
 async def test_a_key_that_is_refused_is_seen_and_taken_away(desk: Desk, world: World) -> None:
     """A test says of each key what came of it, the channel says which one is out, and the last one stays."""
     visitor, words = desk.visitor, desk.words
-    name, credential = await world.make_channel(), f"sk-sim-invalid-{secrets.token_hex(8)}"
-    await visitor.go(f"{LIST}/{name}")
-    await expect(visitor.button("operator:channel.removeKeyNamed", key="default")).to_be_disabled()
-
-    await visitor.button("operator:channel.addKey").click()
-    dialog = desk.dialog("operator:channel.addKey")
-    add = dialog.get_by_role("button", name=words("operator:channel.addKey"))
-    await add.click()
-    await desk.wrong(
-        dialog.get_by_label(words("operator:channel.keyName")), words("operator:channel.nameMissing")
-    )
-    await dialog.get_by_label(words("operator:channel.keyName")).fill("default")
-    await visitor.field("operator:channel.credential").fill(credential)
-    await add.click()
-    await desk.wrong(dialog.get_by_label(words("operator:channel.keyName")), "default")
-    await dialog.get_by_label(words("operator:channel.keyName")).fill("spare")
-    await add.click()
-    await expect(dialog).to_be_hidden()
+    name = await world.make_channel()
+    spare = Ask(path={"name": name}, body={"name": "spare", "credential": "sk-sim-invalid-1"})
+    await world.operator.browser.get(table.ADD_UPSTREAM_KEY, channels.Channel, spare)
+    await desk.open(f"{LIST}/{name}")
 
     await visitor.button("operator:channel.test").click()
     results = desk.page.get_by_role("status").filter(has_text=words("operator:result.completed"))
     await expect(results).to_contain_text(words("operator:channel.testWithKey", key="default"))
     await expect(results).to_contain_text(words("operator:result.credential"))
     await expect(results).to_contain_text(words("operator:resultHelp.credential"))
-    spare = desk.page.get_by_role("listitem").filter(has_text="spare")
-    await expect(spare).to_contain_text(words("operator:channel.refusedAs.credential"))
+    line = desk.page.get_by_role("listitem").filter(has_text="spare")
+    await expect(line).to_contain_text(words("operator:channel.refusedAs.credential"))
 
     await visitor.button("operator:channel.removeKeyNamed", key="spare").click()
     question = desk.dialog("operator:channel.removeKeyTitle")
     await question.get_by_role("button", name=words("operator:channel.removeKey")).click()
     await desk.told("operator:channel.keyRemoved")
-    await expect(spare).to_be_hidden()
+    await expect(line).to_be_hidden()
     await expect(visitor.button("operator:channel.removeKeyNamed", key="default")).to_be_disabled()
-    for action in ("add_upstream_key", "remove_upstream_key"):
-        assert credential not in written(await desk.logged(action, name))
+    await desk.logged("remove_upstream_key", f"{name}, key spare")
 
 
 async def test_a_copy_is_off_until_it_is_turned_on(desk: Desk, world: World) -> None:
@@ -151,7 +161,7 @@ async def test_a_copy_is_off_until_it_is_turned_on(desk: Desk, world: World) -> 
     visitor, words = desk.visitor, desk.words
     name, credential = await world.make_channel(), _credential()
     copy = f"{name}-copy"
-    await visitor.go(f"{LIST}/{name}")
+    await desk.open(f"{LIST}/{name}")
 
     await visitor.button("operator:channel.copy").click()
     dialog = desk.dialog("operator:channel.copyOf", name=name)
@@ -181,12 +191,13 @@ async def test_a_copy_is_off_until_it_is_turned_on(desk: Desk, world: World) -> 
     assert credential not in written(row)
 
 
-async def test_a_channel_is_changed_and_deleted(desk: Desk, world: World) -> None:
-    """The form holds what there is; deleting wants the name."""
+async def test_the_form_holds_what_there_is_and_changes_it(desk: Desk, world: World) -> None:
+    """A weight, one more model, a header and a parameter, which is checked while it is written."""
     visitor, words = desk.visitor, desk.words
     name, header = await world.make_channel(), secrets.token_hex(12)
-    await visitor.go(f"{LIST}/{name}")
+    await desk.open(f"{LIST}/{name}")
     await visitor.link("operator:channel.edit").click()
+    await expect(visitor.field("operator:channel.oursAt", number=1)).to_have_value(f"model-of-{name}")
 
     await visitor.field("operator:channel.weight").fill("30")
     await visitor.button("operator:channel.addModel").click()
@@ -199,26 +210,33 @@ async def test_a_channel_is_changed_and_deleted(desk: Desk, world: World) -> Non
     await visitor.field("operator:channel.pairValue", what=what, number=1).fill(header)
     await visitor.button("operator:channel.addParameter").first.click()
     what = words("operator:channel.setParameters")
+    value = visitor.field("operator:channel.pairValue", what=what, number=1)
     await visitor.field("operator:channel.pairName", what=what, number=1).fill("temperature")
-    await visitor.field("operator:channel.pairValue", what=what, number=1).fill("warm")
-    await desk.wrong(
-        visitor.field("operator:channel.pairValue", what=what, number=1), words("operator:channel.noJson")
-    )
-    await visitor.field("operator:channel.pairValue", what=what, number=1).fill("0.7")
+    await value.fill("warm")
+    await desk.wrong(value, words("operator:channel.noJson"))
+    await value.fill("0.7")
     await visitor.button("operator:save").click()
 
     await expect(desk.row(f"second-of-{name}")).to_contain_text("gpt-4o")
     await expect(desk.panel("operator:channel.settingsTitle")).to_contain_text("temperature: 0.7")
     assert header not in written(await desk.logged("update_channel", name))
 
-    await visitor.button("operator:channel.delete").click()
+
+async def test_a_channel_is_deleted_by_its_name(desk: Desk, world: World) -> None:
+    """No slip of the hand does it; the list knows it no more."""
+    visitor, words = desk.visitor, desk.words
+    name = await world.make_channel()
+    await desk.open(LIST)
+    await desk.page.get_by_role("button", name=words("operator:channels.menu", name=name)).click()
+    await desk.page.get_by_role("menuitem", name=words("operator:channel.delete")).click()
+
     question = desk.dialog("operator:channel.deleteTitle")
     delete = question.get_by_role("button", name=words("operator:channel.delete"))
     await expect(delete).to_be_disabled()
     await visitor.field("operator:confirmByName.label").fill(name)
     await delete.click()
+
     await desk.told("operator:channel.deleted")
-    await expect(visitor.heading("common:navigation.channels")).to_be_visible()
     await expect(desk.row("demo")).to_be_visible()
     await expect(desk.row(name)).to_be_hidden()
     await desk.logged("delete_channel", name)
