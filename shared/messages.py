@@ -374,6 +374,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "The account has {available_usd} USD available, and no more than that can be taken from it.",
         "该账户可用余额为 {available_usd} 美元，最多只能扣除此金额。",
     ),
+    "group_in_use": (
+        "Accounts are in this group. Take them out first.",
+        "该分组中还有账户，请先将它们移出。",
+    ),
     "already_exists": ("A {what} named '{name}' exists already.", "名为“{name}”的{what}已存在。"),
     "idempotency_key_in_use": (
         "The request {id} with this 'Idempotency-Key' is running or was answered; it is not run again, and its answer is not kept.",
