@@ -4,8 +4,8 @@ import { useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 import { apiQuery, type Shape } from "../../../api/queries";
 import { formatContext } from "../../../format";
-import { useLanguage } from "../../../i18n";
 import { Empty } from "../../../ui/Empty";
+import { FilterBar } from "../../../ui/FilterBar";
 import { Lines, Loaded } from "../../../ui/Loaded";
 import { type Column, PlainTable } from "../../../ui/PagedTable";
 import { PageHeader } from "../../../ui/PageHeader";
@@ -92,22 +92,21 @@ function Models({
           </Group>
         </Alert>
       )}
-      <Group gap="sm">
+      <FilterBar>
         <SearchField
           label={t("prices.search")}
           value={filters.search}
           onChange={(search) => setFilters({ search })}
         />
-        <div style={{ maxWidth: "100%", overflowX: "auto" }}>
-          <SegmentedControl
-            size="sm"
-            aria-label={t("prices.show")}
-            value={show}
-            onChange={(chosen) => setFilters({ show: chosen })}
-            data={SHOWN.map((value) => ({ value, label: t(`prices.shown.${value}`) }))}
-          />
-        </div>
-      </Group>
+        <SegmentedControl
+          size="sm"
+          aria-label={t("prices.show")}
+          value={show}
+          onChange={(chosen) => setFilters({ show: chosen })}
+          data={SHOWN.map((value) => ({ value, label: t(`prices.shown.${value}`) }))}
+          data-whole
+        />
+      </FilterBar>
       <PlainTable
         label={t("common:navigation.prices")}
         items={shown}
@@ -138,7 +137,6 @@ function Models({
 
 function useColumns(open: (model: string) => void): Column<Shape<"PricedModel">>[] {
   const { t } = useTranslation("operator");
-  const { locale } = useLanguage();
   const figure = (kind: "input" | "output" | "cache_read" | "cache_write") => ({
     key: kind,
     header: t(`figure.${kind}`),
@@ -183,8 +181,7 @@ function useColumns(open: (model: string) => void): Column<Shape<"PricedModel">>
       key: "context",
       header: t("prices.context"),
       isFigure: true,
-      render: ({ price }) =>
-        price?.context_tokens ? formatContext(price.context_tokens, locale) : <NoData />,
+      render: ({ price }) => (price?.context_tokens ? formatContext(price.context_tokens) : <NoData />),
     },
     {
       key: "channels",
