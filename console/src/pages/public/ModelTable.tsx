@@ -17,13 +17,13 @@ type Model = Shape<"Model">;
 type Part = "input" | "output" | "cache_read";
 
 const CAPABILITIES = [
-  "vision",
-  "audio_input",
-  "video_input",
-  "pdf_input",
+  "reasoning",
   "tools",
   "json_schema",
-  "reasoning",
+  "vision",
+  "pdf_input",
+  "audio_input",
+  "video_input",
   "prompt_caching",
 ] as const;
 
@@ -118,7 +118,7 @@ function Name({ model }: { model: Model }) {
         <CopyButton value={model.id} what={model.id} />
       </span>
       {model.capabilities.length > 0 && (
-        <span className={classes.capabilities}>{model.capabilities.map(name).join(" · ")}</span>
+        <span className={classes.capabilities}>{inOrder(model.capabilities).map(name).join(" · ")}</span>
       )}
     </>
   );
@@ -129,6 +129,12 @@ function useCapability(): (capability: string) => string {
   const { t } = useTranslation("public");
   return (capability) =>
     isKnown(capability) ? t(`models.capability.${capability}`) : capability.replaceAll("_", " ");
+}
+
+/** What matters most first, and what is not known here last. */
+function inOrder(capabilities: readonly string[]): string[] {
+  const known = CAPABILITIES.filter((each) => capabilities.includes(each));
+  return [...known, ...capabilities.filter((each) => !isKnown(each))];
 }
 
 function isKnown(capability: string): capability is (typeof CAPABILITIES)[number] {

@@ -136,7 +136,7 @@ function Filters({
         label={t("usage.search")}
         value={filters.search}
         onChange={(search) => change({ search })}
-        width={260}
+        width={230}
       />
       <Select
         label={t("usage.model")}
@@ -149,7 +149,7 @@ function Filters({
         data={
           filters.model && !modelNames.includes(filters.model) ? [filters.model, ...modelNames] : modelNames
         }
-        w={170}
+        w={160}
       />
       <Select
         label={t("usage.key")}
@@ -163,7 +163,7 @@ function Filters({
             ? [{ value: filters.key, label: filters.key }, ...keyNames]
             : keyNames
         }
-        w={150}
+        w={140}
       />
       <Select
         label={t("usage.state")}
@@ -172,7 +172,7 @@ function Filters({
         value={CALL_STATES.find((each) => each === filters.state) ?? null}
         onChange={(state) => change({ state: state ?? "" })}
         data={CALL_STATES.map((each) => ({ value: each, label: t(`callState.${each}`) }))}
-        w={130}
+        w={120}
       />
       <DayRange first={filters.first} last={filters.last} onChange={change} />
       {isFiltered && (
@@ -212,7 +212,7 @@ function useColumns(): Column<Call>[] {
         <span style={{ display: "block", maxWidth: 280 }}>
           <CallState state={call.state} />
           {call.error !== null && (
-            <Text span size="xs" c="dimmed" display="block" mt={2}>
+            <Text span size="xs" c="dimmed" display="block" mt={2} miw={{ base: 0, sm: 180 }}>
               {cause(call.error)}
             </Text>
           )}
