@@ -74,7 +74,7 @@ function Looks({ me }: { me: Shape<"Me"> }) {
 function Row({ label, children }: { label: string; children: ReactNode }) {
   return (
     <div style={{ display: "flex", flexWrap: "wrap", alignItems: "center", gap: "8px 16px" }}>
-      <Text size="sm" w={140} aria-hidden>
+      <Text size="sm" w={{ base: 64, sm: 140 }} aria-hidden>
         {label}
       </Text>
       {children}
