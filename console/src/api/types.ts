@@ -2191,11 +2191,13 @@ export interface components {
         };
         /**
          * OidcStart
-         * @description `invitation` is the token of an invitation, for whoever has no account yet.
+         * @description `invitation` is the token of an invitation, for whoever has no account yet. `next` is the page of the console that the browser comes back to.
          */
         OidcStart: {
             /** @default null */
             invitation?: string | null;
+            /** @default /dashboard */
+            next?: string;
         };
         /**
          * Outbox
@@ -3904,6 +3906,7 @@ export interface operations {
         parameters: {
             query?: {
                 invitation?: string | null;
+                next?: string;
             };
             header?: never;
             path: {

@@ -27,9 +27,7 @@ MODELS = (
     "fireworks/accounts/fireworks/models/kimi-k2-instruct-0905",
 )
 TRIAL_MODEL = "glm-4.6"
-LONG_MODEL = (
-    "zai-org/glm-4.6-customer-support-finetuned-2026-09-14-checkpoint-004200-awq-int4-w4a16-group128-context-1m-eu-central-1a"
-)
+LONG_MODEL = "zai-org/glm-4.6-customer-support-finetuned-2026-09-14-checkpoint-004200-awq-int4-w4a16-group128-context-1m-eu-central-1a"
 LONG_NAME = "nightly evaluation of the documentation assistant, second environment in Frankfurt"
 # What a call asks of the simulator, and how often.
 MANNERS = (
@@ -120,7 +118,9 @@ class Scenery:
         await self._do(table.PUT_SETTINGS, Ask(body=body))
         for model in (*MODELS, TRIAL_MODEL):
             await self._do(table.SET_PRICE, Ask(body=_price(await self._known(model))))
-        await self._do(table.SET_PRICE, Ask(body=_price(await self._known(TRIAL_MODEL)) | {"model": LONG_MODEL}))
+        await self._do(
+            table.SET_PRICE, Ask(body=_price(await self._known(TRIAL_MODEL)) | {"model": LONG_MODEL})
+        )
         for channel in _channels(self.world):
             await self._do(table.MAKE_CHANNEL, Ask(body=channel))
         spare: dict[str, object] = {"name": "spare", "credential": f"sk-sim-openai-{secrets.token_hex(4)}"}
