@@ -9,6 +9,7 @@ from services.auth.challenges import Challenges
 from services.auth.database import Database
 from services.auth.directory_handlers import DirectoryHandlers
 from services.auth.factor_handlers import FactorHandlers
+from services.auth.factor_key import sealer
 from services.auth.factor_sign_in import FactorSignIn
 from services.auth.factors import Codes
 from services.auth.handlers import Handlers
@@ -39,7 +40,7 @@ def create_app(settings: AuthSettings, bus: Bus) -> Starlette:
     postman = Postman(database, settings, pepper)
     of_keys = KeyHandlers(database, bus, pepper)
     of_management_keys = ManagementKeyHandlers(database, bus, pepper)
-    codes, challenges = Codes(settings.sealer, pepper), Challenges(database, settings.origin)
+    codes, challenges = Codes(sealer(settings.factor_key), pepper), Challenges(database, settings.origin)
     parts = (
         Handlers(database, bus, passwords),
         of_keys,

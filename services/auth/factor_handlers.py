@@ -72,7 +72,7 @@ class FactorHandlers:
             if ticket is None or ticket.user_id != user_id:
                 raise InvalidRequest("set_up_expired")
             sealed = ticket.read(PendingTotp).sealed
-            secret = self._codes.sealer.open(sealed, purpose=PURPOSE, row_id=str(user_id)).decode()
+            secret = self._codes.opened(sealed, user_id)
             step = totp.step_of(secret, ask.code, unix=time.time(), last_step=-1)
             if step is None:
                 raise InvalidRequest("wrong_code", param="code")  # which leaves the ticket as it was

@@ -3,6 +3,7 @@
 Whoever has a passkey or an authenticator is asked for one of them after the password; a recovery code stands for either.
 """
 
+import logging
 import time
 from uuid import UUID
 
@@ -13,9 +14,11 @@ from services.auth.secrets import Pepper
 from shared.contracts.people import CodeFactor, Factor
 from shared.db import Connection
 from shared.errors import InvalidRequest
-from shared.sealing import Sealer
+from shared.sealing import CannotOpen, Sealer
 
 PURPOSE = "totp"  # what a secret is sealed for
+
+log = logging.getLogger(__name__)
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +67,14 @@ class Codes:
             raise InvalidRequest("authenticators_not_set_up")
         return self._sealer
 
+    def opened(self, sealed: bytes, user_id: UUID) -> str:
+        """Return the secret of a person's authenticator. Raises: InvalidRequest when it was sealed with another key."""
+        try:
+            return self.sealer.open(sealed, purpose=PURPOSE, row_id=str(user_id)).decode()
+        except CannotOpen as error:
+            log.error("the secret of an authenticator does not open: was RELAY_FACTOR_KEY changed?")
+            raise InvalidRequest("authenticators_not_set_up") from error
+
     async def is_shown(self, connection: Connection, user_id: UUID, factor: CodeFactor, secret: str) -> bool:
         """Tell whether `secret` is a code of that factor of the person, and use it up in this transaction."""
         if factor == "recovery_code":
@@ -72,7 +83,7 @@ class Codes:
         known = await factor_store.totp_of(connection, user_id)
         if known is None:
             return False
-        opened = self.sealer.open(known.sealed, purpose=PURPOSE, row_id=str(user_id)).decode()
+        opened = self.opened(known.sealed, user_id)
         step = totp.step_of(opened, secret, unix=time.time(), last_step=known.last_step)
         return step is not None and await factor_store.use_step(connection, user_id, step)
 

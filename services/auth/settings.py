@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from msgspec import Meta
 
 from services.auth.providers import Provider, providers_of
-from shared.sealing import Sealer, key_id, key_of
 from shared.settings import Secret, Settings, SettingsError
 
 _HEX_OF_32_BYTES = re.compile("(?:[0-9a-fA-F]{2}){32,}")
@@ -39,8 +38,12 @@ class AuthSettings(Settings, frozen=True, kw_only=True):
         Meta(description="Connections to PostgreSQL for look-ups; as many again for changes", ge=1),
     ] = 8
     public_url: Annotated[
-        str, Meta(description="Where people reach the console, for the links in messages, as https://host")
-    ] = "http://127.0.0.1:8080"
+        str,
+        Meta(
+            description="Where people reach the console, as https://relay.example.com, the same as for the edge: links in messages "
+            "lead there, and passkeys are good there alone"
+        ),
+    ] = "http://localhost:8080"
     smtp_host: Annotated[
         str, Meta(description="Mail server; empty for none: messages then wait, or lie on the outbox page")
     ] = ""
@@ -101,7 +104,7 @@ class AuthSettings(Settings, frozen=True, kw_only=True):
             raise SettingsError(
                 "RELAY_KEY_PEPPER must be at least 64 hexadecimal digits. Make one with: openssl rand -hex 32."
             )
-        _ = self.sealer, self.providers
+        _ = self.providers
         address = urlsplit(self.public_url)
         if address.scheme not in ("http", "https") or not address.hostname or address.path not in ("", "/"):
             raise SettingsError("RELAY_PUBLIC_URL must be like https://relay.example.com, without a path.")
@@ -126,14 +129,6 @@ class AuthSettings(Settings, frozen=True, kw_only=True):
             google=(self.oidc_google_client_id, self.oidc_google_client_secret),
             github=(self.oidc_github_client_id, self.oidc_github_client_secret),
         )
-
-    @property
-    def sealer(self) -> Sealer | None:
-        """What seals the secrets of authenticators, None without a key. Raises: SettingsError for a key that is none."""
-        if not self.factor_key.reveal():
-            return None
-        key = key_of("RELAY_FACTOR_KEY", self.factor_key)
-        return Sealer({key_id(key): key}, key_id(key))
 
     @property
     def pepper(self) -> bytes:

@@ -124,7 +124,7 @@ class AccountHandlers:
         async with transaction(self._pool) as connection:
             result = await account_store.delete_group(connection, request.name)
         if result == "in_use":
-            raise _invalid("name", "accounts are in this group; take them out first")
+            raise InvalidRequest("group_in_use", param="name")
         if result == "unknown":
             raise NotFound("not_found", what="group")
         return Empty()

@@ -53,10 +53,10 @@ async def list_usage(
     before: str | None,
     limit: int,
 ) -> Answer:
-    """List requests that were admitted, newest first, also those that run or failed.
+    """List requests, newest first, also those that run or failed.
 
-    What is given must all hold. A search looks at so many requests at a time: it says so when there may be more. `relay receipt`
-    shows one of them whole.
+    They are those that were admitted. What is given must all hold. A search looks at so many requests at a time: it says so
+    when there may be more. `relay receipt` shows one of them whole.
     """
     question = records.ListCalls(
         account_id=None if account is None else await resolve_account(bus, account),

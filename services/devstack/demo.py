@@ -77,7 +77,7 @@ async def prepare(
     return demo
 
 
-def greeting(demo: Demo) -> str:
+def greeting(demo: Demo, console_url: str) -> str:
     """Return what the stack prints when it is ready."""
     body = msgspec.json.encode(
         {"model": demo.model, "messages": [{"role": "user", "content": "Hello!"}]}
@@ -91,6 +91,7 @@ def greeting(demo: Demo) -> str:
         "",
         "Relay is ready.",
         "",
+        f"  Console         {console_url}",
         f"  Base URL        {demo.base_url}",
         f"  API key         {demo.api_key}",
         f"  Model           {demo.model}, answered by {answers}",

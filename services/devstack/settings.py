@@ -61,3 +61,8 @@ class StackSettings(Settings, frozen=True, kw_only=True):
     drain_seconds: Annotated[
         float, Meta(description="Seconds that running streams and calls may go on after SIGTERM", ge=0)
     ] = 10.0
+
+    @property
+    def console_url(self) -> str:
+        """Where people reach the console: by name, since a passkey belongs to a name and never to an address."""
+        return self.public_url or f"http://localhost:{self.port}"

@@ -76,7 +76,7 @@ async def _up(settings: StackSettings, replicas: int, console: Console) -> int:
         stack.push_async_callback(_stop, children, settings.drain_seconds + STOP_SECONDS)
         if await _are_ready(children, stopping, console):
             made = await demo.prepare(settings, data_dir, servers.operator, servers.simulator_url)
-            console.print(demo.greeting(made))
+            console.print(demo.greeting(made, settings.console_url))
             await _keep_until(stopping, servers.embedded, console)
         console.print("\nStopping …")
     console.print("Stopped. The data is kept; the next start continues with it.")
@@ -250,8 +250,7 @@ def _child(
         "RELAY_DATABASE_URL": servers.database_urls.get(service, ""),
     }
     if service in ("edge", "auth"):
-        # By name, since a passkey belongs to a name and never to an address.
-        variables["RELAY_PUBLIC_URL"] = settings.public_url or f"http://localhost:{settings.port}"
+        variables["RELAY_PUBLIC_URL"] = settings.console_url
     if service == "auth":
         variables["RELAY_KEY_PEPPER"] = secrets.key_pepper
         variables["RELAY_FACTOR_KEY"] = secrets.factor_key

@@ -17,8 +17,8 @@ class EdgeSettings(Settings, frozen=True, kw_only=True):
     public_url: Annotated[
         str,
         Meta(
-            description="Where people reach the console, as https://relay.example.com; links in messages lead there, and "
-            "the cookies of its sessions demand TLS if it does",
+            description="Where people reach the console, as https://relay.example.com, the same as for auth: what changes "
+            "something must come from there, and cookies demand TLS if it begins with https",
             pattern=r"^https?://[A-Za-z0-9._:\[\]-]+$",
         ),
     ] = "http://localhost:8080"

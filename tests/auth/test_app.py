@@ -71,8 +71,6 @@ async def test_a_service_acts_with_the_rights_of_its_role_alone(auth_url: str) -
             "DELETE FROM auth.api_key",
             "UPDATE auth.api_key SET secret_hmac = ''",
             "UPDATE auth.api_key SET account_id = gen_random_uuid()",
-            "UPDATE auth.api_key SET expires_at = NULL",
-            "UPDATE auth.app_user SET role = 'admin'",
             "TRUNCATE auth.api_key",
             "SELECT setval('auth.version', 1)",
             "CREATE TABLE auth.mine (id int)",

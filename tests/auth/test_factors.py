@@ -64,6 +64,18 @@ async def test_a_code_signs_in_once(world: World) -> None:
             await show_code(world, again, used)
 
 
+async def test_a_changed_key_is_told_and_leaves_recovery_codes(world: World) -> None:
+    """Who had an authenticator before learns that the site cannot check it any more, and gets in by another way."""
+    ada = await sign_up(world)
+    secret, codes = await set_up_totp(world, ada)
+    other_key_id = "sealed = set_byte(sealed, 2, get_byte(sealed, 2) # 1)"  # the first byte of its name
+    await world.execute(f"UPDATE auth.totp SET {other_key_id}")
+
+    with pytest.raises(InvalidRequest, match="not the one that it was"):
+        await show_code(world, await ticket(world), code_of(secret))
+    assert (await show_code(world, await ticket(world), codes[0], "recovery_code")).session_token is not None
+
+
 async def test_the_code_that_put_it_in_force_is_used_up(world: World) -> None:
     """Whoever looked over the shoulder has nothing."""
     ada = await sign_up(world)

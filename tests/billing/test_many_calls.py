@@ -1,5 +1,6 @@
 """A page of a million calls costs what a page of ten costs: it comes by an index, and little else is read."""
 
+import datetime
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -7,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from services.billing import call_store
 from shared.contracts import records
@@ -48,7 +50,7 @@ _ACCOUNT = str(UUID(int=4097))
 _FILTERS = (None, None, None, None, None)
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def full(postgres_url: str) -> AsyncIterator[Ledger]:
     """A ledger with a million calls of twenty accounts."""
     connection = await asyncpg.connect(postgres_url)
@@ -84,7 +86,7 @@ async def rows_read(ledger: Ledger, query: str, *arguments: object) -> float:
     )
 
 
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("place", [MILLION, MILLION // 2, 100], ids=["newest", "middle", "oldest"])
 @pytest.mark.parametrize("account", [_ACCOUNT, None], ids=["account", "all"])
 async def test_a_page_of_calls_comes_by_an_index(full: Ledger, account: str | None, place: int) -> None:
@@ -96,7 +98,7 @@ async def test_a_page_of_calls_comes_by_an_index(full: Ledger, account: str | No
     assert read <= 12 * PAGE + 2 * running
 
 
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("account", [_ACCOUNT, None], ids=["account", "all"])
 async def test_a_search_reads_no_more_than_it_may(full: Ledger, account: str | None) -> None:
     """Also one that finds nothing: it stops, and the next page goes on."""
@@ -109,18 +111,26 @@ async def test_a_search_reads_no_more_than_it_may(full: Ledger, account: str | N
     assert read <= 12 * scanned + 2 * MILLION // 1000
 
 
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("kind", call_store.TRANSFERS)
 async def test_a_page_of_transfers_comes_by_an_index(full: Ledger, kind: str) -> None:
     """Of a month long ago as well."""
     query = call_store.TRANSFERS[kind]
     read = await rows_read(full, query, _ACCOUNT, 2**63 - 1, 0, None, None, PAGE + 1)
     assert read <= 12 * PAGE
-    found = await full.call("transfer_id_at", None)
-    assert found == 1
 
 
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_moment_is_found_among_transfers(full: Ledger) -> None:
+    """No transfer before the id is as late as the moment."""
+    moment = datetime.datetime.fromtimestamp(1_700_000_000 + MILLION // 2, datetime.UTC)
+    first = await full.connection.fetchval(
+        "SELECT min(id) FROM billing.transfer WHERE created_at >= $1", moment
+    )
+    assert await full.connection.fetchval("SELECT billing.transfer_id_at($1)", moment) == first
+
+
+@pytest.mark.asyncio(loop_scope="session")
 async def test_what_was_shown_is_what_there_is(full: Ledger) -> None:
     """A page from the middle has the calls that a table read from end to end has there."""
     before = call_store.id_at(1_700_000_000 + MILLION // 2)

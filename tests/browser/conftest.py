@@ -12,6 +12,7 @@ from tests.api.world import World, populated
 from tests.auth.issuers import CLIENT_ID, CLIENT_SECRET, honest_issuer
 from tests.browser.caller import Caller, new_caller
 from tests.browser.chromium import FLAGS, NoBrowserError, find
+from tests.browser.desk import Desk, sit_down
 from tests.browser.visitor import PATIENCE_MS, WIDE, Visitor, arrive
 from tests.browser.words import Language
 from tests.e2e.stack import RunningStack
@@ -84,3 +85,9 @@ async def arriving(browser: Browser, site: RunningStack) -> AsyncIterator[Arrive
 async def visitor(arriving: Arrive) -> Visitor:
     """Somebody who comes to the site for the first time, with an English browser."""
     return await arriving()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def desk(arriving: Arrive, world: World) -> Desk:
+    """The operator, who has signed in, with an English browser."""
+    return await sit_down(world, await arriving())

@@ -12,29 +12,31 @@ NOT_FOUND = "/no-such-page"
 Access = Literal["public", "person", "operator"]
 _PAGE = re.compile(r'\bpage\(\s*"(?P<path>[^"]+)",\s*"(?P<area>\w+)",(?P<rest>.*?)(?=\bpage\(|\Z)', re.DOTALL)
 _ACCESS = re.compile(r'\baccess:\s*"(\w+)"')
-_PARAMETER = re.compile(r":(\w+)\??\*?")
+_CONSTANT = re.compile(r"^const (\w+) = (\{.*?\}) as const;$", re.MULTILINE | re.DOTALL)
+_PARAMETER = re.compile(r":(\w+)(?![\w?])")
+_OPTIONAL = re.compile(r"/:(\w+)\?")
 _USUAL: dict[str, Access] = {"public": "public", "operator": "operator"}
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """One page: its address as the router has it, with parameters after colons, and who may see it."""
+    """One page: its address as the router has it, with parameters after colons, and who may see it. `:name?` may be left out."""
 
     path: str
     access: Access
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The names of what its address leaves open."""
+        """The names of what its address needs."""
         return tuple(_PARAMETER.findall(self.path))
 
     def address(self, values: dict[str, str]) -> str:
-        """Return its address with its parameters filled in."""
-        return _PARAMETER.sub(lambda found: values[found[1]], self.path)
+        """Return its address with what it needs filled in, and the rest left out."""
+        return _PARAMETER.sub(lambda found: values[found[1]], _OPTIONAL.sub("", self.path))
 
     @property
     def name(self) -> str:
         """A name for files and tests."""
-        return self.path.strip("/").replace("/", "-").replace(":", "") or "landing"
+        return _OPTIONAL.sub("", self.path).strip("/").replace("/", "-").replace(":", "") or "landing"
 
 
 def pages() -> list[Page]:
@@ -42,6 +44,8 @@ def pages() -> list[Page]:
     found = []
     for table in sorted((SOURCES / "pages").glob("*/routes.ts")):
         text = table.read_text(encoding="utf-8")
+        for constant in _CONSTANT.finditer(text):
+            text = re.sub(rf"\b{constant[1]}\)", f"{constant[2]})", text)
         for match in _PAGE.finditer(text):
             given = _ACCESS.search(match["rest"])
             access = given[1] if given else _USUAL.get(match["area"], "person")

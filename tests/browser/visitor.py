@@ -66,23 +66,23 @@ class Visitor:
         await self.page.wait_for_load_state("networkidle")
         await self.page.locator("[aria-busy=true]").first.wait_for(state="detached")
 
-    def button(self, key: str, **values: object) -> Locator:
+    def button(self, key: str, /, **values: object) -> Locator:
         """Return a button by its text."""
         return self.page.get_by_role("button", name=self.words(key, **values), exact=True)
 
-    def link(self, key: str, **values: object) -> Locator:
+    def link(self, key: str, /, **values: object) -> Locator:
         """Return a link by its text."""
         return self.page.get_by_role("link", name=self.words(key, **values), exact=True)
 
-    def field(self, key: str, **values: object) -> Locator:
+    def field(self, key: str, /, **values: object) -> Locator:
         """Return a field by its label; a required one has a mark after it that is no part of the label."""
         return self.page.get_by_label(self.words(key, **values), exact=True)
 
-    def heading(self, key: str, **values: object) -> Locator:
+    def heading(self, key: str, /, **values: object) -> Locator:
         """Return a heading by its text."""
         return self.page.get_by_role("heading", name=self.words(key, **values), exact=True)
 
-    def text(self, key: str, **values: object) -> Locator:
+    def text(self, key: str, /, **values: object) -> Locator:
         """Return what says this, wherever it stands."""
         return self.page.get_by_text(self.words(key, **values), exact=True)
 

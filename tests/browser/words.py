@@ -22,7 +22,7 @@ class Words:
         self.language = language
         self._texts = _texts(language)
 
-    def __call__(self, key: str, **values: object) -> str:
+    def __call__(self, key: str, /, **values: object) -> str:
         """Return a text with its placeholders filled in. Raises: KeyError when there is none, or a value is missing."""
         return _PLACEHOLDER.sub(lambda found: str(values[found[1]]), self._texts[key])
 

@@ -124,8 +124,10 @@ def relay_of(postgres_url: str, nats_dir: Path) -> Iterator[Relay]:
 class Services:
     """Auth, billing and the dispatcher in a thread of their own; entering waits until they have started, or raises why not."""
 
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, relay: Relay, **auth: str) -> None:
+        """Services on the databases and the bus of `relay`; `auth` are variables of the environment of auth."""
         self._relay = relay
+        self._auth = auth
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="services")
         self._started: Future[None] = Future()
@@ -160,6 +162,7 @@ class Services:
         auth["RELAY_OUTBOX_PAGE"] = "true"
         auth["RELAY_FACTOR_KEY"] = secrets.token_hex(32)
         auth["RELAY_PUBLIC_URL"] = "https://relay.example"
+        auth |= self._auth
         dispatcher["RELAY_MASTER_KEY"] = self._relay.master_key
         billing["RELAY_CODE_PEPPER"] = secrets.token_hex(32)
         billing_settings = load(BillingSettings, billing)

@@ -39,6 +39,11 @@ from tests.nats_cluster import free_ports
 START_SECONDS = 60.0
 OTHER_KEY = "f0e1d2c3b4a5968778695a4b3c2d1e0f" * 2  # the same in each process, since tests are named by it
 ACCOUNT = uuid7()
+MAIL = {
+    "RELAY_OUTBOX_PAGE": "false",
+    "RELAY_SMTP_HOST": "127.0.0.1",
+    "RELAY_SMTP_FROM": "relay@relay.example",
+}
 SITE = site.SiteSettings(
     version=1,
     name="Relay",
@@ -65,7 +70,7 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
         asyncio.run(make_logins(owner, logins))
         urls = {schema: url_of(owner, schema, password) for schema, password in logins.items()}
         made = Relay(nats.url, owner, passwords, urls)
-        with Services(made), edge(made) as edge_url:
+        with Services(made, **MAIL), edge(made) as edge_url:
             made.text(
                 "channel", "create", "upstream", "--base-url", "https://api.example.org/v1", "--model", "model",
                 "--credential-stdin", given="sk-secret",
@@ -233,7 +238,7 @@ def test_an_edge_that_is_not_ready_says_what_it_misses(relay: Relay, tmp_path: P
     """As its /readyz names it; here the bus, which has ended under it."""
     with EmbeddedNats(tmp_path, nats_config(relay.passwords)) as nats:
         other = Relay(nats.url, relay.database_url, relay.passwords, relay.logins)
-        with Services(other), edge(other) as url:
+        with Services(other, **MAIL), edge(other) as url:
             nats.stop()
             lines = problems(relay.run("doctor", "--no-audit", RELAY_EDGE_URL=url))
             nats.start()

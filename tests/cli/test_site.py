@@ -55,7 +55,7 @@ def test_an_invitation_is_made_listed_and_taken_back(running: Relay) -> None:
     invitation = msgspec.json.decode(made["invitation"], type=site.Invitation)
     url = msgspec.json.decode(made["url"], type=str)
     assert invitation.email == "bob@example.com"
-    assert url.startswith("http://127.0.0.1:8080/sign-up#invitation=")
+    assert url.startswith("https://relay.example/sign-up#invitation=")
     assert round(invitation.expires_unix - invitation.created_unix) == 12 * 3600
     listed = running.text("invitation", "list")
     assert invitation.id in listed

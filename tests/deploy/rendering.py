@@ -30,9 +30,12 @@ UNDERSTOOD = {
 }  # fmt: skip
 
 
-def render(folder: Path) -> list[Document]:
-    """Return every object of a kustomization, as it would be applied."""
-    return _extended([], folder)
+def render(folder: Path, *components: str) -> list[Document]:
+    """Return every object of a kustomization, as it would be applied, with the components of these names besides."""
+    objects = _extended([], folder)
+    for name in components:
+        objects = _extended(objects, DEPLOY / "components" / name)
+    return objects
 
 
 def read(path: Path) -> list[Document]:

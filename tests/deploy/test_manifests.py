@@ -19,6 +19,7 @@ from shared.bus import Bus, callees
 from shared.contracts.call import PARTIES
 from shared.contracts.nats_config import ROUTE, SECOND
 from shared.settings import document, load
+from tests.browser.pages import pages as console_pages
 from tests.deploy.rendering import BASE, DEPLOY, PRODUCTION, Document, merged, read, render
 from tests.deploy.workloads import SERVICES, Pod, bytes_of, environment_of, find, pods, settings_of
 from tests.observability.document import documented_of
@@ -26,6 +27,8 @@ from tests.observability.document import documented_of
 VERSIONS = ("1.30", "1.33", "1.37")  # of Kubernetes; the first is the oldest that docs/operations.md allows
 OUTSIDE = {"HTTPRoute", "Cluster"}  # kinds of custom resources, whose schemas this package does not have
 PRIVATE = {"/healthz", "/readyz", "/metrics"}  # for whoever runs a service, not for its users
+PARAMETER = re.compile(r"\{[^}]+\}")  # of a route's path
+GATEWAY_MATCHES_MAX = 64  # in one rule of an HTTPRoute
 MARGIN_SECONDS = 15
 RENDERED = {"base": render(BASE), "production": render(PRODUCTION)}
 CONFIGURATION = nats_text(cluster=True, second_users=True)
@@ -47,6 +50,24 @@ def edge_paths() -> set[str]:
         for route in create_app(settings, Bus(settings, party="edge")).routes
         if isinstance(route, Route)
     }
+
+
+def gateway_ways() -> list[tuple[str, bool]]:
+    """Return what the component `gateway` lets in: each path, and whether what lies below it comes in too."""
+    (route,) = read(DEPLOY / "components/gateway/route.yaml")
+    (rule,) = route["spec"]["rules"]
+    paths = [match["path"] for match in rule["matches"]]
+    assert {path["type"] for path in paths} <= {"Exact", "PathPrefix"}
+    return [(path["value"], path["type"] == "PathPrefix") for path in paths]
+
+
+def ingress_ways() -> list[tuple[str, bool]]:
+    """Return the same of the component `ingress`."""
+    (route,) = read(DEPLOY / "components/ingress/ingress.yaml")
+    (rule,) = route["spec"]["rules"]
+    paths = rule["http"]["paths"]
+    assert {path["pathType"] for path in paths} <= {"Exact", "Prefix"}
+    return [(path["path"], path["pathType"] == "Prefix") for path in paths]
 
 
 def service_pods(documents: list[Document]) -> dict[str, Pod]:
@@ -325,22 +346,26 @@ def test_the_bus_leaves_and_keeps_as_its_configuration_says(documents: list[Docu
 
 @pytest.mark.parametrize("way", ["gateway", "ingress"])
 def test_the_way_in_leads_to_what_is_public_and_to_nothing_else(way: str) -> None:
-    """Every route of the edge's API, and neither its probes nor its metrics."""
+    """Every route of the edge and every page of the console, and neither probes nor metrics, nor what does not exist."""
+    ways = gateway_ways() if way == "gateway" else ingress_ways()
 
-    def passes(path: str) -> bool:
-        return any(path == prefix or path.startswith(prefix + "/") for prefix in prefixes)
+    def passes(path: str, entries: list[tuple[str, bool]] = ways) -> bool:
+        return any(
+            path == each or (is_prefix and path.startswith(each.rstrip("/") + "/"))
+            for each, is_prefix in entries
+        )
 
-    if way == "gateway":
-        (route,) = read(DEPLOY / "components/gateway/route.yaml")
-        prefixes = [match["path"]["value"] for match in route["spec"]["rules"][0]["matches"]]
-    else:
-        (route,) = read(DEPLOY / "components/ingress/ingress.yaml")
-        prefixes = [path["path"] for path in route["spec"]["rules"][0]["http"]["paths"]]
+    routes = {PARAMETER.sub("x", path) for path in edge_paths() - PRIVATE}
+    public = routes | {page.address(dict.fromkeys(page.parameters, "x")) for page in console_pages()}
+    assert [path for path in sorted(public) if not passes(path)] == [], "name the new route or page there"
+    assert [each for each in ways if not any(passes(path, [each]) for path in public)] == [], "leads nowhere"
+    assert not any(passes(path) for path in (*PRIVATE, *(each + "/" for each in PRIVATE), "/x", "/metric"))
 
-    public = edge_paths() - PRIVATE
-    assert public
-    assert all(passes(path.replace("{model:path}", "x")) for path in public), "name the new route there"
-    assert not any(passes(path) for path in (*PRIVATE, "/"))
+
+def test_both_ways_in_are_the_same() -> None:
+    """And no rule of the route has more matches than Gateway API 1.2 allows."""
+    assert gateway_ways() == ingress_ways()
+    assert len(gateway_ways()) <= GATEWAY_MATCHES_MAX
 
 
 def test_the_route_waits_for_streams() -> None:

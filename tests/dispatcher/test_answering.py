@@ -67,7 +67,10 @@ async def test_a_whole_answer_is_passed_on_claimed_and_confirmed(world: World, i
         abort_policy="no_bill",
         channel="one",
         attempts=heard.claim.attempts,
+        first_output_ms=heard.claim.first_output_ms,
+        took_ms=heard.claim.took_ms,
     )
+    assert 0 <= (heard.claim.first_output_ms or 0) <= (heard.claim.took_ms or -1) < 10_000
     (tried,) = heard.claim.attempts
     assert (tried.channel, tried.credential, tried.result, tried.status) == (
         "one",

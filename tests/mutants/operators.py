@@ -100,8 +100,8 @@ CHANGES = (
     ),
     _mutant(
         "taken back is spent", "accounts: what was spent is what requests were charged", "services/billing/account_store.py",
-        "(coalesce(given.amount, 0) - coalesce(taken.amount, 0) - a.posted_nano_usd)",
-        "(coalesce(given.amount, 0) - a.posted_nano_usd)",
+        "THEN t.amount_nano_usd ELSE -t.amount_nano_usd END) AS amount",
+        "THEN t.amount_nano_usd ELSE 0 END) AS amount",
         "tests/billing/test_account_handlers.py::test_accounts_are_told_at_a_glance",
     ),
 )  # fmt: skip

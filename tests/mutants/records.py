@@ -22,7 +22,7 @@ def _mutant(name: str, breaks: str, file: str, old: str, new: str, *tests: str) 
 MUTANTS = (
     _mutant(
         "answered calls of anybody", "records: nobody sees another's calls", CALLS,
-        "WHERE u.account_id = $1::uuid AND u.request_id < $2::uuid", "WHERE u.request_id < $2::uuid",
+        "WHERE u.account_id BETWEEN $1::uuid AND $1::uuid AND u.request_id", "WHERE u.request_id",
         IN_CALLS + "pages_are_whole_and_nobody_elses",
     ),
     _mutant(
@@ -44,7 +44,7 @@ MUTANTS = (
     ),
     _mutant(
         "transfers of anybody", "records: nobody sees another's transfers", CALLS,
-        "WHERE t.debit_account = $1::uuid AND t.id < $2", "WHERE $1::uuid IS NOT NULL AND t.id < $2",
+        "WHERE t.debit_account BETWEEN $1::uuid AND $1::uuid", "WHERE $1::uuid IS NOT NULL",
         IN_CALLS + "transfers_chain_and_name_their_reason",
     ),
     _mutant(

@@ -84,5 +84,7 @@ export function meQuery() {
       }
     },
     staleTime: 60_000,
+    // Several parts of a page ask this. Each that appears to show an error would ask again, take the error away, and so be gone itself.
+    retryOnMount: false,
   });
 }

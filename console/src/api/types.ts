@@ -1390,7 +1390,7 @@ export interface components {
         };
         /**
          * AccountsQuery
-         * @description `search` looks in names and in the addresses of people, or is the id of an account or a person.
+         * @description `search` looks in names and in the addresses of people, or is a whole address, or the id of an account or a person. With a group and another filter a page may have few items or none, and yet not be the last.
          */
         AccountsQuery: {
             /** @default null */
@@ -1449,6 +1449,7 @@ export interface components {
          * @description One more key for a channel.
          */
         AddUpstreamKey: {
+            /** Format: password */
             credential: string;
             name: string;
         };
@@ -1760,6 +1761,7 @@ export interface components {
          * @description A new channel like this one, switched off; the credential has to be given, since none is ever read out.
          */
         CopyChannel: {
+            /** Format: password */
             credential: string;
             name: string;
         };
@@ -1997,6 +1999,7 @@ export interface components {
              */
             auth_header?: "api-key" | "authorization" | "x-api-key";
             base_url: string;
+            /** Format: password */
             credential: string;
             /** @default {} */
             default_parameters?: {
@@ -2080,6 +2083,7 @@ export interface components {
          */
         MakePerson: {
             email: string;
+            /** Format: password */
             password: string;
             /**
              * @default member
@@ -2172,6 +2176,30 @@ export interface components {
          */
         Nothing: Record<string, never>;
         /**
+         * OidcCallback
+         * @description What the other's sign-in sends the browser back with (RFC 6749 §4.1.2, RFC 9207); what else it adds is not looked at.
+         */
+        OidcCallback: {
+            /** @default null */
+            code?: string | null;
+            /** @default null */
+            error?: string | null;
+            /** @default null */
+            iss?: string | null;
+            /** @default null */
+            state?: string | null;
+        };
+        /**
+         * OidcStart
+         * @description `invitation` is the token of an invitation, for whoever has no account yet. `next` is the page of the console that the browser comes back to.
+         */
+        OidcStart: {
+            /** @default null */
+            invitation?: string | null;
+            /** @default /dashboard */
+            next?: string;
+        };
+        /**
          * Outbox
          * @description The last messages, newest first.
          */
@@ -2241,7 +2269,7 @@ export interface components {
         };
         /**
          * PasskeyOptions
-         * @description What `navigator.credentials` is given, as JSON of the Web Authentication standard; `challenge_id` comes back with its answer.
+         * @description What `navigator.credentials` is given, as JSON of the Web Authentication standard; `challenge_id` comes back with it.
          */
         PasskeyOptions: {
             challenge_id: string;
@@ -2357,7 +2385,7 @@ export interface components {
         };
         /**
          * ReceiptView
-         * @description The receipt. `state` is running, settled, voided (free) or expired (free, or charged late).
+         * @description The receipt. `state` is running, settled, voided (free) or expired (free, or charged late). `error` is the code of the error that the client saw; times are in milliseconds from when the request was taken.
          */
         ReceiptView: {
             attempts: components["schemas"]["AttemptView"][];
@@ -2365,14 +2393,22 @@ export interface components {
             charges: components["schemas"]["ChargeView"][];
             closed: number | null;
             created: number;
+            /** @default null */
+            error?: string | null;
+            /** @default null */
+            first_output_ms?: number | null;
             hold: components["schemas"]["HoldView"];
             id: string;
+            /** @default false */
+            is_stream?: boolean;
             model: string;
             /** @default receipt */
             object?: string;
             outcome: string | null;
             price: components["schemas"]["PriceView"];
             state: string;
+            /** @default null */
+            took_ms?: number | null;
         };
         /**
          * RecoveryCodes
@@ -2535,7 +2571,7 @@ export interface components {
         };
         /**
          * SignedIn
-         * @description `signed_in` comes with the session's cookie; `second_factor` with a ticket, to be shown with one of `factors` within minutes.
+         * @description `signed_in` comes with the session's cookie, `second_factor` with a ticket to show with one of `factors` within minutes.
          */
         SignedIn: {
             /** @default [] */
@@ -2565,7 +2601,7 @@ export interface components {
         };
         /**
          * SiteSettings
-         * @description What is safe to change while the site runs; live on every replica within a second. `version` is of the texts that were read.
+         * @description What is safe to change while the site runs; live on every replica within a second. `version` is of what was read.
          */
         SiteSettings: {
             about: components["schemas"]["Text"];
@@ -2969,7 +3005,11 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The receipt. `state` is running, settled, voided (free) or expired (free, or charged late). */
+            /**
+             * @description The receipt. `state` is running, settled, voided (free) or expired (free, or charged late).
+             *
+             *         `error` is the code of the error that the client saw; times are in milliseconds from when the request was taken.
+             */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3321,7 +3361,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What `navigator.credentials` is given, as JSON of the Web Authentication standard; `challenge_id` comes back with its answer. */
+            /** @description What `navigator.credentials` is given, as JSON of the Web Authentication standard; `challenge_id` comes back with it. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3505,7 +3545,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What `navigator.credentials` is given, as JSON of the Web Authentication standard; `challenge_id` comes back with its answer. */
+            /** @description What `navigator.credentials` is given, as JSON of the Web Authentication standard; `challenge_id` comes back with it. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3829,7 +3869,12 @@ export interface operations {
     };
     get_oidc_provider_callback: {
         parameters: {
-            query?: never;
+            query?: {
+                state?: string | null;
+                code?: string | null;
+                error?: string | null;
+                iss?: string | null;
+            };
             header?: never;
             path: {
                 provider: string;
@@ -3860,7 +3905,10 @@ export interface operations {
     };
     get_oidc_provider_start: {
         parameters: {
-            query?: never;
+            query?: {
+                invitation?: string | null;
+                next?: string;
+            };
             header?: never;
             path: {
                 provider: string;
@@ -5114,7 +5162,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What is safe to change while the site runs; live on every replica within a second. `version` is of the texts that were read. */
+            /** @description What is safe to change while the site runs; live on every replica within a second. `version` is of what was read. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5147,7 +5195,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What is safe to change while the site runs; live on every replica within a second. `version` is of the texts that were read. */
+            /** @description What is safe to change while the site runs; live on every replica within a second. `version` is of what was read. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5348,7 +5396,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description `signed_in` comes with the session's cookie; `second_factor` with a ticket, to be shown with one of `factors` within minutes. */
+            /** @description `signed_in` comes with the session's cookie, `second_factor` with a ticket to show with one of `factors` within minutes. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5381,7 +5429,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description `signed_in` comes with the session's cookie; `second_factor` with a ticket, to be shown with one of `factors` within minutes. */
+            /** @description `signed_in` comes with the session's cookie, `second_factor` with a ticket to show with one of `factors` within minutes. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5414,7 +5462,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description `signed_in` comes with the session's cookie; `second_factor` with a ticket, to be shown with one of `factors` within minutes. */
+            /** @description `signed_in` comes with the session's cookie, `second_factor` with a ticket to show with one of `factors` within minutes. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5447,7 +5495,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What `navigator.credentials` is given, as JSON of the Web Authentication standard; `challenge_id` comes back with its answer. */
+            /** @description What `navigator.credentials` is given, as JSON of the Web Authentication standard; `challenge_id` comes back with it. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5542,7 +5590,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description `signed_in` comes with the session's cookie; `second_factor` with a ticket, to be shown with one of `factors` within minutes. */
+            /** @description `signed_in` comes with the session's cookie, `second_factor` with a ticket to show with one of `factors` within minutes. */
             200: {
                 headers: {
                     [name: string]: unknown;

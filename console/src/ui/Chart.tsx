@@ -1,7 +1,8 @@
-import { Button, Skeleton, Stack, Table, Text } from "@mantine/core";
+import { ActionIcon, Skeleton, Stack, Table, Text, VisuallyHidden } from "@mantine/core";
 import { IconChartLine, IconTable } from "@tabler/icons-react";
 import { lazy, Suspense, useId, useState } from "react";
 import { useTranslation } from "react-i18next";
+import classes from "./Chart.module.css";
 import { Loading } from "./Loaded";
 import { Scrolled } from "./Scrolled";
 
@@ -31,7 +32,10 @@ export interface ChartProperties {
   height?: number;
 }
 
-/** A chart, whose drawing loads when it is needed, and the same figures as a table. Where nothing was measured there is a gap, not a zero. */
+/**
+ * A chart, whose drawing loads when it is needed, and the same figures as a table. Where nothing was measured there is a gap, not a
+ * zero. It stands below the heading of a panel, at whose end it puts its button.
+ */
 export function Chart(properties: ChartProperties) {
   const { t } = useTranslation("common");
   const [isTable, setTable] = useState(false);
@@ -50,7 +54,23 @@ export function Chart(properties: ChartProperties) {
     );
   }
   return (
-    <figure style={{ margin: 0 }} aria-labelledby={id}>
+    <figure className={classes.figure} aria-labelledby={id}>
+      <figcaption className={classes.caption}>
+        <VisuallyHidden id={id}>{label}</VisuallyHidden>
+        <ActionIcon
+          variant="subtle"
+          color="gray"
+          onClick={() => setTable(!isTable)}
+          aria-label={t(isTable ? "chart.asChart" : "chart.asTable")}
+          title={t(isTable ? "chart.asChart" : "chart.asTable")}
+        >
+          {isTable ? (
+            <IconChartLine size={16} stroke={1.6} aria-hidden />
+          ) : (
+            <IconTable size={16} stroke={1.6} aria-hidden />
+          )}
+        </ActionIcon>
+      </figcaption>
       {isTable ? (
         <Figures {...properties} />
       ) : (
@@ -60,22 +80,6 @@ export function Chart(properties: ChartProperties) {
           </Suspense>
         </div>
       )}
-      <figcaption style={{ display: "flex", justifyContent: "flex-end", marginTop: 4 }}>
-        <span id={id} style={{ position: "absolute", clipPath: "inset(50%)" }}>
-          {label}
-        </span>
-        <Button
-          variant="subtle"
-          color="gray"
-          size="compact-xs"
-          leftSection={
-            isTable ? <IconChartLine size={14} aria-hidden /> : <IconTable size={14} aria-hidden />
-          }
-          onClick={() => setTable(!isTable)}
-        >
-          {t(isTable ? "chart.asChart" : "chart.asTable")}
-        </Button>
-      </figcaption>
     </figure>
   );
 }

@@ -16,7 +16,9 @@ export function PageHeader({
   return (
     <Group justify="space-between" align="flex-start" mb="lg" gap="md">
       <Stack gap={4} miw={0} flex="1 1 300px">
-        <Title order={1}>{title}</Title>
+        <Title order={1} style={{ overflowWrap: "anywhere" }}>
+          {title}
+        </Title>
         {description && (
           <Text c="dimmed" size="sm" maw={720}>
             {description}

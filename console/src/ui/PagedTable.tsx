@@ -17,7 +17,7 @@ export interface Column<T> {
   isFigure?: boolean;
   /** Sentences: on a phone they stand below their header, not beside it. */
   isText?: boolean;
-  /** The header is read out, not shown: for a column of buttons. */
+  /** The header is read out, not shown: for a column of buttons. On a phone they stand beside the heading of the card. */
   isUnnamed?: boolean;
   /** On a phone the first column is the heading of a card; this leaves a column out of the cards. */
   isWideOnly?: boolean;
@@ -134,24 +134,29 @@ function Lines<T>({ label, columns, idOf, onOpen, items }: TableProperties<T> & 
 }
 
 function Cards<T>({ label, columns, idOf, onOpen, items }: TableProperties<T> & { items: readonly T[] }) {
-  const [first, ...others] = columns;
+  const [first, ...others] = columns.filter((column) => !column.isWideOnly);
   return (
     <ul aria-label={label} style={{ listStyle: "none", margin: 0, padding: 0 }}>
       {items.map((item) => (
         <li key={idOf(item)} className={classes.card}>
           {first && (
-            <div style={{ fontWeight: 600, marginBottom: 4, overflowWrap: "anywhere" }}>
-              <Opener item={item} onOpen={onOpen} column={first} />
+            <div className={classes.title}>
+              <div>
+                <Opener item={item} onOpen={onOpen} column={first} />
+              </div>
+              {others
+                .filter((column) => column.isUnnamed)
+                .map((column) => (
+                  <span key={column.key}>{column.render(item)}</span>
+                ))}
             </div>
           )}
           <dl style={{ margin: 0 }}>
             {others
-              .filter((column) => !column.isWideOnly)
+              .filter((column) => !column.isUnnamed)
               .map((column) => (
                 <div key={column.key} className={column.isText ? classes.text : classes.pair}>
-                  <dt>
-                    {column.isUnnamed ? <VisuallyHidden>{column.header}</VisuallyHidden> : column.header}
-                  </dt>
+                  <dt>{column.header}</dt>
                   <dd>{column.render(item)}</dd>
                 </div>
               ))}

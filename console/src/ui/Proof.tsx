@@ -1,9 +1,10 @@
-import { Button, Group, Modal, PasswordInput, SegmentedControl, Stack, Text, TextInput } from "@mantine/core";
+import { Button, Group, Modal, SegmentedControl, Stack, Text, TextInput } from "@mantine/core";
 import { IconFingerprint } from "@tabler/icons-react";
 import { type FormEvent, type ReactNode, useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { type ApiError, api, asApiError, surround } from "../api/client";
 import { meQuery, queryClient, type Shape } from "../api/queries";
+import { PasswordField } from "./PasswordField";
 import { hasPasskeys, PasskeyDismissed, showPasskey } from "./passkey";
 import { FormProblem } from "./useFields";
 
@@ -116,14 +117,13 @@ function Questions({ me, done, cancel }: { me: Shape<"Me">; done: () => void; ca
           />
         )}
         {factor === "password" && (
-          <PasswordInput
+          <PasswordField
             label={t("factor.password")}
             autoComplete="current-password"
             value={secret}
             onChange={(event) => setSecret(event.currentTarget.value)}
             data-autofocus
             required
-            visibilityToggleButtonProps={{ "aria-label": t("showPassword") }}
           />
         )}
         {(factor === "totp" || factor === "recovery_code") && (

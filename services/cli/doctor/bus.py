@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from services.cli.deployment import DeploymentSettings
 from services.cli.doctor.report import Report
 from shared.bus import Bus, Link, Server, look
-from shared.contracts import auth, billing, dispatcher, site
+from shared.contracts import billing, dispatcher, site
 from shared.contracts.call import OPERATOR, Call, Empty, Q, R
 from shared.errors import RelayError, Unavailable
 from shared.settings import Secret, Settings
@@ -199,7 +199,6 @@ async def _check_spill(bus: Bus, report: Report) -> None:
 
 
 async def _check_services(bus: Bus, report: Report) -> None:
-    await _asked(bus, report, auth.LIST_ACCOUNTS, auth.ListAccounts(limit=1))
     known = await _asked(bus, report, site.GET_SITE, Empty())
     if known is not None:
         check_site(known, report)

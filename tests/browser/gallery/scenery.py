@@ -27,6 +27,7 @@ MODELS = (
     "fireworks/accounts/fireworks/models/kimi-k2-instruct-0905",
 )
 TRIAL_MODEL = "glm-4.6"
+LONG_MODEL = "zai-org/glm-4.6-customer-support-finetuned-2026-09-14-checkpoint-004200-awq-int4-w4a16-group128-1m-eu-central-1a"
 LONG_NAME = "nightly evaluation of the documentation assistant, second environment in Frankfurt"
 # What a call asks of the simulator, and how often.
 MANNERS = (
@@ -116,9 +117,10 @@ class Scenery:
         }
         await self._do(table.PUT_SETTINGS, Ask(body=body))
         for model in (*MODELS, TRIAL_MODEL):
-            found = await self._get(table.CATALOGUE, channels.Catalogue, Ask(query={"search": model}))
-            entry = next(each for each in found.items if each.model == model)
-            await self._do(table.SET_PRICE, Ask(body=_price(entry)))
+            await self._do(table.SET_PRICE, Ask(body=_price(await self._known(model))))
+        await self._do(
+            table.SET_PRICE, Ask(body=_price(await self._known(TRIAL_MODEL)) | {"model": LONG_MODEL})
+        )
         for channel in _channels(self.world):
             await self._do(table.MAKE_CHANNEL, Ask(body=channel))
         spare: dict[str, object] = {"name": "spare", "credential": f"sk-sim-openai-{secrets.token_hex(4)}"}
@@ -178,9 +180,9 @@ class Scenery:
         for name in ("openai", "anthropic-and-google-over-a-reseller-in-singapore"):
             await self._do(table.TEST_CHANNEL, Ask(path={"name": name}, body={}))
         trial = await self._key(ada, "trial")
-        await self._call(
-            Caller(secret=trial.secret, models=(TRIAL_MODEL,), is_stream=False), "[[sim status=401]]"
-        )
+        tried = Caller(secret=trial.secret, models=(TRIAL_MODEL,), is_stream=False)
+        await self._call(msgspec.structs.replace(tried, models=(LONG_MODEL,)), "[[sim out=300]]")
+        await self._call(tried, "[[sim status=401]]")
         await asyncio.gather(*(self._call(each) for each in self._callers[:4]))
         await self._quiet()
         await self._name_objects(workshop, colleagues[0])
@@ -189,12 +191,10 @@ class Scenery:
         """Note what fills in the parameters of addresses."""
         calls = await self.ada.browser.get(table.CALLS, wallet.Calls)
         self.values = {
-            "key_id": key.key.id,
-            "request_id": calls.items[0].id,
-            "account_id": colleague.me.account_id,
+            "keyId": key.key.id,
+            "requestId": calls.items[0].id,
+            "accountId": colleague.me.account_id,
             "name": "openai",
-            "model": MODELS[0],
-            "batch": "spring-workshop",
         }
 
     def _busy(self, part: int) -> list[Caller]:
@@ -229,6 +229,10 @@ class Scenery:
         while await self.world.database.fetchval(query):
             assert asyncio.get_running_loop().time() < give_up, "calls have not come to their end"
             await asyncio.sleep(0.02)
+
+    async def _known(self, model: str) -> channels.CatalogueEntry:
+        found = await self._get(table.CATALOGUE, channels.Catalogue, Ask(query={"search": model}))
+        return next(each for each in found.items if each.model == model)
 
     async def _codes(self, batch: str, count: int, amount_usd: str) -> tuple[str, ...]:
         ask = Ask(body={"batch": batch, "count": count, "amount_usd": amount_usd})
@@ -269,7 +273,7 @@ def _channels(world: World) -> list[dict[str, object]]:
         ("fireworks", MODELS[5:], {"default_parameters": {"temperature": "0.7"}}),
         ("azure-east-asia", MODELS[:1], {"state": "draining", "auth_header": "api-key"}),
         ("old-provider", MODELS[2:3], {"state": "off", "abort_policy": "no_bill"}),
-        ("trial", (TRIAL_MODEL,), {}),
+        ("trial", (TRIAL_MODEL, LONG_MODEL), {}),
     )
     return [
         channel_body(world, name) | {"models": {model: model for model in models}} | further

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from services.edge.api import table, trail
 from services.edge.api.context import Context, Person, Through
 from services.edge.api.endpoint import Endpoint, Nothing
+from services.edge.api.frame import query_of
 from services.edge.api.handlers import HANDLERS
 from services.edge.api.shapes import operator
 from services.edge.app import create_app
@@ -40,7 +42,7 @@ class Operator:
     async def do(self, endpoint: Endpoint, ask: msgspec.Struct | None = None, **given: Any) -> Any:
         """Return the answer of a route; `given` are parameters of its path, and of its query."""
         path = {name: given.pop(name) for name in list(given) if f"{{{name}" in endpoint.path}
-        query = msgspec.convert(given, endpoint.query)
+        query = query_of(urlencode(given).encode(), endpoint.query)
         ask = Nothing() if ask is None else ask
         asked = msgspec.json.decode(msgspec.json.encode(ask), type=endpoint.takes)
         context = self.context(path)

@@ -60,7 +60,7 @@ async def test_operators_change_the_site(browser: Browser, running: Relay) -> No
     assert after == {**wanted, "version": int(str(before["version"])) + 1}
     site = await browser.ask("GET", "/site")
     assert (site["name"], site["notice"], site["base_url"], site["has_outbox"]) == (
-        "Acme AI", {"en": "Hi", "zh": "你好"}, "http://127.0.0.1:8080/v1", True,
+        "Acme AI", {"en": "Hi", "zh": "你好"}, "https://relay.example/v1", True,
     )  # fmt: skip
     assert await browser.refused("PUT", "/operator/settings", 400, **wanted) == ("site_changed", "version")
     for change, param in (

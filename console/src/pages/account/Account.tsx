@@ -1,15 +1,15 @@
 import { SegmentedControl, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
-import { Trans, useTranslation } from "react-i18next";
+import { useTranslation } from "react-i18next";
 import { api } from "../../api/client";
 import { meQuery, queryClient, type Shape } from "../../api/queries";
-import { chooseLanguage, LANGUAGES, type Language } from "../../i18n";
+import { formatDay } from "../../format";
+import { chooseLanguage, LANGUAGES, type Language, useLanguage } from "../../i18n";
 import { SCHEMES, type Scheme, useScheme } from "../../theme/scheme";
 import { PageHeader } from "../../ui/PageHeader";
 import { Section } from "../../ui/Section";
 import { useAction } from "../../ui/useAction";
-import { Moment } from "../../ui/values";
 import { ManagementKeys } from "./ManagementKeys";
 import { Passkeys } from "./Passkeys";
 import { Password } from "./Password";
@@ -18,20 +18,14 @@ import { Totp } from "./Totp";
 
 export default function Account() {
   const { t } = useTranslation("account");
+  const { locale } = useLanguage();
   const me = useQuery(meQuery()).data;
   if (!me) return null;
   return (
     <Stack maw={860} gap="md">
       <PageHeader
         title={t("account.title")}
-        description={
-          <Trans
-            t={t}
-            i18nKey="account.since"
-            values={{ email: me.email }}
-            components={{ moment: <Moment seconds={me.created} /> }}
-          />
-        }
+        description={t("account.since", { email: me.email, day: formatDay(me.created, locale) })}
       />
       <Looks me={me} />
       <Password me={me} />
@@ -80,7 +74,7 @@ function Looks({ me }: { me: Shape<"Me"> }) {
 function Row({ label, children }: { label: string; children: ReactNode }) {
   return (
     <div style={{ display: "flex", flexWrap: "wrap", alignItems: "center", gap: "8px 16px" }}>
-      <Text size="sm" w={140} aria-hidden>
+      <Text size="sm" w={{ base: 64, sm: 140 }} aria-hidden>
         {label}
       </Text>
       {children}

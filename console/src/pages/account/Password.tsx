@@ -1,14 +1,15 @@
-import { Button, Group, PasswordInput, Stack } from "@mantine/core";
+import { Button, Group, Stack } from "@mantine/core";
 import { useTranslation } from "react-i18next";
 import { api } from "../../api/client";
 import type { Shape } from "../../api/queries";
+import { PasswordField } from "../../ui/PasswordField";
 import { Section } from "../../ui/Section";
 import { tell } from "../../ui/useAction";
 import { FormProblem, useFields } from "../../ui/useFields";
 
 /** Change the password, or set the first one. */
 export function Password({ me }: { me: Shape<"Me"> }) {
-  const { t } = useTranslation(["account", "common"]);
+  const { t } = useTranslation("account");
   const { form, problem, isBusy, submit } = useFields({
     initialValues: { current: "", password: "" },
     run: ({ current, password }) =>
@@ -19,7 +20,6 @@ export function Password({ me }: { me: Shape<"Me"> }) {
       tell(t("changePassword.done"));
     },
   });
-  const eye = { "aria-label": t("common:showPassword") };
   return (
     <Section
       title={t("changePassword.title")}
@@ -30,20 +30,18 @@ export function Password({ me }: { me: Shape<"Me"> }) {
           {/* A password manager wants to know whose password it is. */}
           <input type="email" autoComplete="username" value={me.email} readOnly hidden />
           {me.has_password && (
-            <PasswordInput
+            <PasswordField
               label={t("changePassword.current")}
               autoComplete="current-password"
               required
-              visibilityToggleButtonProps={eye}
               {...form.getInputProps("current")}
             />
           )}
-          <PasswordInput
+          <PasswordField
             label={t("newPassword")}
             description={t("passwordHint")}
             autoComplete="new-password"
             required
-            visibilityToggleButtonProps={eye}
             {...form.getInputProps("password")}
           />
           <FormProblem problem={problem} />

@@ -1,14 +1,15 @@
-import { Anchor, Button, PasswordInput, Stack } from "@mantine/core";
+import { Anchor, Button, Stack } from "@mantine/core";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "wouter";
 import { api } from "../../api/client";
+import { PasswordField } from "../../ui/PasswordField";
 import { FormProblem, useFields } from "../../ui/useFields";
 import { AuthCard } from "./AuthCard";
 import { carried } from "./session";
 
 export default function ResetPassword() {
-  const { t } = useTranslation(["account", "common"]);
+  const { t } = useTranslation("account");
   const [token] = useState(() => carried("token"));
   const [isDone, setDone] = useState(false);
   const { form, problem, isBusy, submit } = useFields({
@@ -35,13 +36,12 @@ export default function ResetPassword() {
     <AuthCard title={t("reset.title")} description={t("reset.description")} below={problem && again}>
       <form onSubmit={submit}>
         <Stack>
-          <PasswordInput
+          <PasswordField
             label={t("newPassword")}
             description={t("passwordHint")}
             name="password"
             autoComplete="new-password"
             required
-            visibilityToggleButtonProps={{ "aria-label": t("common:showPassword") }}
             {...form.getInputProps("password")}
           />
           <FormProblem problem={problem} />

@@ -1,4 +1,4 @@
-import { Alert, Anchor, Button, Group, Input, PasswordInput, Stack, TextInput } from "@mantine/core";
+import { Alert, Anchor, Button, Group, Input, Stack, TextInput } from "@mantine/core";
 import { IconFingerprint } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next";
 import { Link, Redirect, useSearchParams } from "wouter";
 import { api } from "../../api/client";
 import { meQuery, type Shape, siteQuery } from "../../api/queries";
+import { PasswordField } from "../../ui/PasswordField";
 import { hasPasskeys } from "../../ui/passkey";
 import { FormProblem, useFields } from "../../ui/useFields";
 import { AuthCard, Or } from "./AuthCard";
@@ -25,7 +26,7 @@ export default function SignIn() {
 }
 
 function FirstStep({ onSecondFactor }: { onSecondFactor: (step: Shape<"SignedIn">) => void }) {
-  const { t } = useTranslation(["account", "common"]);
+  const { t } = useTranslation("account");
   const next = useNext();
   const goOn = useGoOn();
   const [search] = useSearchParams();
@@ -74,12 +75,11 @@ function FirstStep({ onSecondFactor }: { onSecondFactor: (step: Shape<"SignedIn"
                 {t("signIn.forgot")}
               </Anchor>
             </Group>
-            <PasswordInput
+            <PasswordField
               id="password"
               name="password"
               autoComplete="current-password"
               required
-              visibilityToggleButtonProps={{ "aria-label": t("common:showPassword") }}
               {...form.getInputProps("password")}
             />
           </div>

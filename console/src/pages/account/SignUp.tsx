@@ -1,4 +1,4 @@
-import { Anchor, Button, PasswordInput, Stack, TextInput } from "@mantine/core";
+import { Anchor, Button, Stack, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
@@ -8,6 +8,7 @@ import { siteQuery } from "../../api/queries";
 import { useSiteName } from "../../app/useSite";
 import { useLanguage } from "../../i18n";
 import { Loaded } from "../../ui/Loaded";
+import { PasswordField } from "../../ui/PasswordField";
 import { FormProblem, useFields } from "../../ui/useFields";
 import { AuthCard, Or } from "./AuthCard";
 import { MailSent } from "./MailSent";
@@ -54,7 +55,7 @@ function Form({
   onSent: (email: string) => void;
   hasProviders: boolean;
 }) {
-  const { t } = useTranslation(["account", "common"]);
+  const { t } = useTranslation("account");
   const { language } = useLanguage();
   const name = useSiteName();
   const { form, problem, isBusy, submit } = useFields({
@@ -75,13 +76,12 @@ function Form({
             required
             {...form.getInputProps("email")}
           />
-          <PasswordInput
+          <PasswordField
             label={t("password")}
             description={t("passwordHint")}
             name="password"
             autoComplete="new-password"
             required
-            visibilityToggleButtonProps={{ "aria-label": t("common:showPassword") }}
             {...form.getInputProps("password")}
           />
           <FormProblem problem={problem} />

@@ -99,12 +99,22 @@ function Steps() {
     <Block part="steps">
       <ol className={classes.steps}>
         <li>
-          <Trans t={t} i18nKey="steps.first" components={{ signUp: to("/sign-up"), wallet: to("/wallet") }} />
+          <div>
+            <Trans
+              t={t}
+              i18nKey="steps.first"
+              components={{ signUp: to("/sign-up"), wallet: to("/wallet") }}
+            />
+          </div>
         </li>
         <li>
-          <Trans t={t} i18nKey="steps.second" components={{ keys: to("/keys") }} />
+          <div>
+            <Trans t={t} i18nKey="steps.second" components={{ keys: to("/keys") }} />
+          </div>
         </li>
-        <li>{t("steps.third")}</li>
+        <li>
+          <div>{t("steps.third")}</div>
+        </li>
       </ol>
     </Block>
   );

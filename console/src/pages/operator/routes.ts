@@ -9,10 +9,10 @@ export const operatorRoutes: PageRoute[] = [
   page("/operator/channels/:name/edit", "operator", () => import("./channels/EditChannel")),
   page("/operator/prices", "operator", () => import("./prices/Prices")),
   page("/operator/accounts", "operator", () => import("./accounts/Accounts")),
-  page("/operator/accounts/:id", "operator", () => import("./accounts/Account")),
+  page("/operator/accounts/:accountId", "operator", () => import("./accounts/Account")),
   page("/operator/codes", "operator", () => import("./codes/Codes")),
   page("/operator/requests", "operator", () => import("./requests/Requests")),
-  page("/operator/requests/:id", "operator", () => import("./requests/Request")),
+  page("/operator/requests/:requestId", "operator", () => import("./requests/Request")),
   page("/operator/site", "operator", () => import("./site/Site")),
   page("/operator/actions", "operator", () => import("./actions/Actions")),
 ];

@@ -16,6 +16,17 @@ import classes from "./Landing.module.css";
 type Model = Shape<"Model">;
 type Part = "input" | "output" | "cache_read";
 
+const CAPABILITIES = [
+  "reasoning",
+  "tools",
+  "json_schema",
+  "vision",
+  "pdf_input",
+  "audio_input",
+  "video_input",
+  "prompt_caching",
+] as const;
+
 /** Every model with its prices, and a search over names and capabilities. */
 export function ModelTable({ query }: { query: UseQueryResult<Shape<"Models">> }) {
   const { t } = useTranslation("public");
@@ -24,7 +35,7 @@ export function ModelTable({ query }: { query: UseQueryResult<Shape<"Models">> }
     <>
       <Group justify="space-between" mb="md" align="flex-end">
         <div>
-          <Title order={2} id="models">
+          <Title order={2} id="models" mb={2}>
             {t("models.title")}
           </Title>
           <Text c="dimmed" size="sm">
@@ -43,12 +54,15 @@ export function ModelTable({ query }: { query: UseQueryResult<Shape<"Models">> }
 function Models({ items, search }: { items: readonly Model[]; search: string }) {
   const { t } = useTranslation("public");
   const none = t("models.none");
+  const nameOf = useCapability();
   const wanted = search.toLowerCase().split(/\s+/).filter(Boolean);
   const found = items.filter((model) => {
-    const text = [model.id, ...model.capabilities].join(" ").toLowerCase();
+    const capabilities = model.capabilities.flatMap((capability) => [capability, nameOf(capability)]);
+    const text = [model.id, ...capabilities].join(" ").toLowerCase();
     return wanted.every((word) => text.includes(word));
   });
-  const length = (tokens: number | null) => (tokens === null ? none : formatContext(tokens));
+  const length = (tokens: number | null) =>
+    tokens === null ? <span className={classes.muted}>{none}</span> : formatContext(tokens);
   const price = (part: Part): Column<Model> => ({
     key: part,
     header: t(`models.${part}`),
@@ -96,19 +110,35 @@ function Models({ items, search }: { items: readonly Model[]; search: string }) 
 }
 
 function Name({ model }: { model: Model }) {
+  const name = useCapability();
   return (
-    <Group gap={6}>
+    <>
       <span className={classes.model}>
         {model.id}
         <CopyButton value={model.id} what={model.id} />
       </span>
-      {model.capabilities.map((capability) => (
-        <span key={capability} className={classes.tag}>
-          {capability}
-        </span>
-      ))}
-    </Group>
+      {model.capabilities.length > 0 && (
+        <span className={classes.capabilities}>{inOrder(model.capabilities).map(name).join(" · ")}</span>
+      )}
+    </>
   );
+}
+
+/** A capability in words; one that an operator has named stands as it is. */
+function useCapability(): (capability: string) => string {
+  const { t } = useTranslation("public");
+  return (capability) =>
+    isKnown(capability) ? t(`models.capability.${capability}`) : capability.replaceAll("_", " ");
+}
+
+/** What matters most first, and what is not known here last. */
+function inOrder(capabilities: readonly string[]): string[] {
+  const known = CAPABILITIES.filter((each) => capabilities.includes(each));
+  return [...known, ...capabilities.filter((each) => !isKnown(each))];
+}
+
+function isKnown(capability: string): capability is (typeof CAPABILITIES)[number] {
+  return (CAPABILITIES as readonly string[]).includes(capability);
 }
 
 function Price({ figures, part }: { figures: Model["figures"]; part: Part }) {

@@ -1,4 +1,4 @@
-import { Button, Code, Group, Select, Text } from "@mantine/core";
+import { Button, Code, Select, Stack, Text } from "@mantine/core";
 import { IconKey, IconPlus, IconSearchOff } from "@tabler/icons-react";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useState } from "react";
@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next";
 import { useLocation, useParams } from "wouter";
 import { apiPages, type Shape } from "../../api/queries";
 import { Empty } from "../../ui/Empty";
+import { FilterBar } from "../../ui/FilterBar";
 import { type Column, PagedTable } from "../../ui/PagedTable";
 import { PageHeader } from "../../ui/PageHeader";
 import { SearchField } from "../../ui/SearchField";
@@ -47,47 +48,49 @@ export default function Keys() {
   return (
     <>
       <PageHeader title={t("keys.title")} description={t("keys.description")} actions={create} />
-      <Group gap="xs" mb="md">
-        <SearchField
-          label={t("keys.search")}
-          value={filters.search}
-          onChange={(search) => change({ search })}
+      <Stack gap="md">
+        <FilterBar>
+          <SearchField
+            label={t("keys.search")}
+            value={filters.search}
+            onChange={(search) => change({ search })}
+          />
+          <Select
+            aria-label={t("keys.state")}
+            placeholder={t("keys.anyState")}
+            value={state ?? null}
+            onChange={(chosen) => change({ state: chosen ?? "" })}
+            data={KEY_STATES.map((each) => ({ value: each, label: t(`keyState.${each}`) }))}
+            clearable
+            clearButtonProps={{ "aria-label": t("common:clear") }}
+            w={170}
+          />
+        </FilterBar>
+        <PagedTable
+          label={t("keys.title")}
+          query={keys}
+          columns={useColumns(ask)}
+          idOf={(key) => key.id}
+          onOpen={(key) => goTo(key.id)}
+          empty={
+            isFiltered ? (
+              <Empty
+                Icon={IconSearchOff}
+                title={t("keys.noneFound")}
+                action={
+                  <Button variant="default" size="xs" onClick={clear}>
+                    {t("filters.clear")}
+                  </Button>
+                }
+              />
+            ) : (
+              <Empty Icon={IconKey} title={t("keys.none")} action={create}>
+                {t("keys.noneText")}
+              </Empty>
+            )
+          }
         />
-        <Select
-          aria-label={t("keys.state")}
-          placeholder={t("keys.anyState")}
-          value={state ?? null}
-          onChange={(chosen) => change({ state: chosen ?? "" })}
-          data={KEY_STATES.map((each) => ({ value: each, label: t(`keyState.${each}`) }))}
-          clearable
-          clearButtonProps={{ "aria-label": t("common:clear") }}
-          w={170}
-        />
-      </Group>
-      <PagedTable
-        label={t("keys.title")}
-        query={keys}
-        columns={useColumns(ask)}
-        idOf={(key) => key.id}
-        onOpen={(key) => goTo(key.id)}
-        empty={
-          isFiltered ? (
-            <Empty
-              Icon={IconSearchOff}
-              title={t("keys.noneFound")}
-              action={
-                <Button variant="default" size="xs" onClick={clear}>
-                  {t("filters.clear")}
-                </Button>
-              }
-            />
-          ) : (
-            <Empty Icon={IconKey} title={t("keys.none")} action={create}>
-              {t("keys.noneText")}
-            </Empty>
-          )
-        }
-      />
+      </Stack>
       <KeyPanel keyId={keyId} close={() => goTo(null)} ask={ask} />
       <KeyDialog
         isOpen={filters.create !== "" || asked?.what === "edit"}

@@ -1,4 +1,4 @@
-import { ActionIcon, Badge, Button, Group, Select, Text } from "@mantine/core";
+import { ActionIcon, Badge, Button, Group, Select, Stack, Text } from "@mantine/core";
 import { IconDownload, IconReceipt, IconRefresh, IconSearchOff } from "@tabler/icons-react";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
@@ -6,6 +6,7 @@ import { Link, useLocation, useParams } from "wouter";
 import { apiUrl } from "../../api/client";
 import { apiPages, apiQuery, type Shape } from "../../api/queries";
 import { Empty } from "../../ui/Empty";
+import { FilterBar } from "../../ui/FilterBar";
 import { type Column, PagedTable } from "../../ui/PagedTable";
 import { PageHeader } from "../../ui/PageHeader";
 import { SearchField } from "../../ui/SearchField";
@@ -74,37 +75,39 @@ export default function Usage() {
           </>
         }
       />
-      <Filters filters={filters} change={change} isFiltered={isFiltered} clear={clear} />
-      {isSearchable ? (
-        <PagedTable
-          label={t("usage.title")}
-          query={calls}
-          columns={columns}
-          idOf={(call) => call.id}
-          onOpen={(call) => goTo(call.id)}
-          empty={
-            isFiltered ? (
-              <Empty Icon={IconSearchOff} title={t("usage.noneFound")} action={clearButton} />
-            ) : (
-              <Empty
-                Icon={IconReceipt}
-                title={t("usage.none")}
-                action={
-                  <Button component={Link} href="/playground" size="sm">
-                    {t("usage.try")}
-                  </Button>
-                }
-              >
-                {t("usage.noneText")}
-              </Empty>
-            )
-          }
-        />
-      ) : (
-        <Empty Icon={IconSearchOff} title={t("usage.notAnId")} action={clearButton}>
-          {t("usage.notAnIdText")}
-        </Empty>
-      )}
+      <Stack gap="md">
+        <Filters filters={filters} change={change} isFiltered={isFiltered} clear={clear} />
+        {isSearchable ? (
+          <PagedTable
+            label={t("usage.title")}
+            query={calls}
+            columns={columns}
+            idOf={(call) => call.id}
+            onOpen={(call) => goTo(call.id)}
+            empty={
+              isFiltered ? (
+                <Empty Icon={IconSearchOff} title={t("usage.noneFound")} action={clearButton} />
+              ) : (
+                <Empty
+                  Icon={IconReceipt}
+                  title={t("usage.none")}
+                  action={
+                    <Button component={Link} href="/playground" size="sm">
+                      {t("usage.try")}
+                    </Button>
+                  }
+                >
+                  {t("usage.noneText")}
+                </Empty>
+              )
+            }
+          />
+        ) : (
+          <Empty Icon={IconSearchOff} title={t("usage.notAnId")} action={clearButton}>
+            {t("usage.notAnIdText")}
+          </Empty>
+        )}
+      </Stack>
       <ReceiptPanel requestId={requestId} close={() => goTo(null)} />
     </>
   );
@@ -128,12 +131,12 @@ function Filters({
   const keyNames = keys.map((key) => ({ value: key.id, label: key.name }));
   const clearing = { clearable: true, clearButtonProps: { "aria-label": t("common:clear") } };
   return (
-    <Group gap="sm" mb="md" align="flex-end">
+    <FilterBar>
       <SearchField
         label={t("usage.search")}
         value={filters.search}
         onChange={(search) => change({ search })}
-        width={260}
+        width={230}
       />
       <Select
         label={t("usage.model")}
@@ -146,7 +149,7 @@ function Filters({
         data={
           filters.model && !modelNames.includes(filters.model) ? [filters.model, ...modelNames] : modelNames
         }
-        w={170}
+        w={160}
       />
       <Select
         label={t("usage.key")}
@@ -160,7 +163,7 @@ function Filters({
             ? [{ value: filters.key, label: filters.key }, ...keyNames]
             : keyNames
         }
-        w={150}
+        w={140}
       />
       <Select
         label={t("usage.state")}
@@ -169,7 +172,7 @@ function Filters({
         value={CALL_STATES.find((each) => each === filters.state) ?? null}
         onChange={(state) => change({ state: state ?? "" })}
         data={CALL_STATES.map((each) => ({ value: each, label: t(`callState.${each}`) }))}
-        w={130}
+        w={120}
       />
       <DayRange first={filters.first} last={filters.last} onChange={change} />
       {isFiltered && (
@@ -177,7 +180,7 @@ function Filters({
           {t("filters.clear")}
         </Button>
       )}
-    </Group>
+    </FilterBar>
   );
 }
 
@@ -209,7 +212,7 @@ function useColumns(): Column<Call>[] {
         <span style={{ display: "block", maxWidth: 280 }}>
           <CallState state={call.state} />
           {call.error !== null && (
-            <Text span size="xs" c="dimmed" display="block" mt={2}>
+            <Text span size="xs" c="dimmed" display="block" mt={2} miw={{ base: 0, sm: 180 }}>
               {cause(call.error)}
             </Text>
           )}

@@ -6,6 +6,7 @@ import { Link } from "wouter";
 import { apiUrl } from "../../api/client";
 import { apiPages, apiQuery, type Shape } from "../../api/queries";
 import { Empty } from "../../ui/Empty";
+import { FilterBar } from "../../ui/FilterBar";
 import { Loaded } from "../../ui/Loaded";
 import { type Column, PagedTable } from "../../ui/PagedTable";
 import { PageHeader } from "../../ui/PageHeader";
@@ -62,7 +63,7 @@ function Transfers() {
         {t("wallet.transfers")}
       </Text>
       <Group gap="sm" mb="md" align="flex-end" justify="space-between">
-        <Group gap="sm" align="flex-end">
+        <FilterBar>
           <SegmentedControl
             aria-label={t("wallet.kind")}
             value={kind}
@@ -70,7 +71,7 @@ function Transfers() {
             data={KINDS.map((each) => ({ value: each, label: t(`wallet.kinds.${each}`) }))}
           />
           <DayRange first={filters.first} last={filters.last} onChange={change} />
-        </Group>
+        </FilterBar>
         <Button
           component="a"
           href={apiUrl("/api/wallet/transfers.csv", { query })}
@@ -151,6 +152,7 @@ function Reason({ of }: { of: Transfer }) {
         href={`/usage/${of.request_id}`}
         size="xs"
         fw={400}
+        underline="hover"
         style={{ overflowWrap: "anywhere" }}
       >
         {of.model ?? of.request_id}

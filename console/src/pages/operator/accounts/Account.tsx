@@ -28,7 +28,7 @@ const DEFAULTS = { tab: "account" };
 
 export default function Account() {
   const { t } = useTranslation(["operator", "common"]);
-  const id = decoded(useParams<{ id: string }>().id);
+  const id = decoded(useParams<{ accountId: string }>().accountId);
   const query = useQuery(apiQuery("/api/operator/accounts/{account_id}", { path: { account_id: id } }));
   return (
     <>

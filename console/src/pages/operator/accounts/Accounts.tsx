@@ -1,4 +1,4 @@
-import { Button, Group, Select, Stack, Tabs } from "@mantine/core";
+import { Button, Select, Stack, Tabs } from "@mantine/core";
 import { IconUserPlus, IconUsers } from "@tabler/icons-react";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next";
 import { useLocation } from "wouter";
 import { apiPages, apiQuery, type Shape } from "../../../api/queries";
 import { Empty } from "../../../ui/Empty";
+import { FilterBar } from "../../../ui/FilterBar";
 import { type Column, PagedTable } from "../../../ui/PagedTable";
 import { PageHeader } from "../../../ui/PageHeader";
 import { SearchField } from "../../../ui/SearchField";
@@ -87,7 +88,7 @@ function List({
   const columns = useColumns();
   return (
     <Stack gap="md">
-      <Group gap="sm">
+      <FilterBar>
         <SearchField
           label={t("accounts.search")}
           value={filters.search}
@@ -116,7 +117,7 @@ function List({
           nothingFoundMessage={t("groups.none")}
           w={170}
         />
-      </Group>
+      </FilterBar>
       <PagedTable
         label={t("common:navigation.accounts")}
         query={query}

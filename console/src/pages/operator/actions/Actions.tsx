@@ -5,6 +5,7 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { apiPages, type Shape } from "../../../api/queries";
 import { Empty } from "../../../ui/Empty";
+import { FilterBar } from "../../../ui/FilterBar";
 import { type Column, PagedTable } from "../../../ui/PagedTable";
 import { PageHeader } from "../../../ui/PageHeader";
 import { SearchField } from "../../../ui/SearchField";
@@ -42,7 +43,7 @@ export default function Actions() {
     <>
       <PageHeader title={t("common:navigation.actions")} description={t("actions.description")} />
       <Stack gap="md">
-        <Group gap="sm">
+        <FilterBar>
           <SearchField
             label={t("actions.search")}
             value={filters.search}
@@ -61,7 +62,7 @@ export default function Actions() {
             nothingFoundMessage={t("actions.noSuchAction")}
             w={240}
           />
-        </Group>
+        </FilterBar>
         <PagedTable
           label={t("common:navigation.actions")}
           query={query}

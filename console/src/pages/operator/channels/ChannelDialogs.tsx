@@ -1,8 +1,9 @@
-import { PasswordInput, Text, TextInput } from "@mantine/core";
+import { Text, TextInput } from "@mantine/core";
 import { useTranslation } from "react-i18next";
 import { useLocation } from "wouter";
 import { api } from "../../../api/client";
 import type { Shape } from "../../../api/queries";
+import { PasswordField } from "../../../ui/PasswordField";
 import { FormProblem, useFields } from "../../../ui/useFields";
 import { to } from "../parts/addresses";
 import { ConfirmByName } from "../parts/ConfirmByName";
@@ -135,16 +136,15 @@ function AddKeyDialog({ channel, onClose }: { channel: Shape<"Channel">; onClose
 }
 
 /** The field for an upstream's key, which no browser should offer to remember. */
-export function CredentialInput(properties: React.ComponentProps<typeof PasswordInput>) {
-  const { t } = useTranslation(["operator", "common"]);
+export function CredentialInput(properties: React.ComponentProps<typeof PasswordField>) {
+  const { t } = useTranslation("operator");
   return (
-    <PasswordInput
+    <PasswordField
       label={t("channel.credential")}
       description={t("channel.credentialNote")}
       required
       autoComplete="off"
       data-1p-ignore
-      visibilityToggleButtonProps={{ "aria-label": t("common:showPassword") }}
       {...properties}
     />
   );

@@ -1,4 +1,4 @@
-import { ActionIcon, Anchor, Button, Checkbox, Group, Menu, Paper, Select, Stack, Text } from "@mantine/core";
+import { ActionIcon, Anchor, Button, Checkbox, Group, Menu, Select, Stack, Text } from "@mantine/core";
 import {
   IconBuildingBroadcastTower,
   IconCopy,
@@ -14,6 +14,7 @@ import { useTranslation } from "react-i18next";
 import { Link, useLocation } from "wouter";
 import { apiQuery, type Shape } from "../../../api/queries";
 import { Empty } from "../../../ui/Empty";
+import { FilterBar } from "../../../ui/FilterBar";
 import { Lines, Loaded } from "../../../ui/Loaded";
 import { type Column, PlainTable } from "../../../ui/PagedTable";
 import { PageHeader } from "../../../ui/PageHeader";
@@ -75,7 +76,7 @@ function List({ channels }: { channels: readonly Shape<"Channel">[] }) {
             aria-label={t("channels.select", { name: channel.name })}
           />
           <Stack gap={0} miw={0}>
-            <Anchor component={Link} href={to.channel(channel.name)} fw={600} inherit>
+            <Anchor component={Link} href={to.channel(channel.name)} fw={600} inherit underline="hover">
               <Long width={240}>{channel.name}</Long>
             </Anchor>
             <Text size="xs" c="dimmed" fw={400} component="div">
@@ -104,7 +105,7 @@ function List({ channels }: { channels: readonly Shape<"Channel">[] }) {
   ];
   return (
     <Stack gap="md">
-      <Group gap="sm">
+      <FilterBar>
         <SearchField
           label={t("channels.search")}
           value={filters.search}
@@ -120,43 +121,37 @@ function List({ channels }: { channels: readonly Shape<"Channel">[] }) {
           clearButtonProps={{ "aria-label": t("common:clear") }}
           w={150}
         />
-      </Group>
+      </FilterBar>
       {shown.length > 0 && (
-        <Paper withBorder px="md" py={8} radius="lg">
-          <Group gap="sm" mih={30}>
-            <Checkbox
-              size="xs"
-              label={
-                chosen.length === 0
-                  ? t("channels.selectAll")
-                  : t("channels.selected", { count: chosen.length })
-              }
-              checked={chosen.length === shown.length}
-              indeterminate={chosen.length > 0 && chosen.length < shown.length}
-              onChange={() =>
-                setSelected(
-                  chosen.length === shown.length ? new Set() : new Set(shown.map(({ name }) => name)),
-                )
-              }
-            />
-            {chosen.length > 0 && (
-              <Group gap="xs" role="group" aria-label={t("channels.setStates")}>
-                {STATES.map((state) => (
-                  <Button
-                    key={state}
-                    size="compact-sm"
-                    variant="default"
-                    loading={setStates.isPending && setStates.variables?.state === state}
-                    disabled={setStates.isPending}
-                    onClick={() => setStates.mutate({ names: chosen, state })}
-                  >
-                    {t(`channel.set.${state}`)}
-                  </Button>
-                ))}
-              </Group>
-            )}
-          </Group>
-        </Paper>
+        <Group gap="sm" mih={30} pl={{ base: 15, sm: 17 }}>
+          <Checkbox
+            size="xs"
+            label={
+              chosen.length === 0 ? t("channels.selectAll") : t("channels.selected", { count: chosen.length })
+            }
+            checked={chosen.length === shown.length}
+            indeterminate={chosen.length > 0 && chosen.length < shown.length}
+            onChange={() =>
+              setSelected(chosen.length === shown.length ? new Set() : new Set(shown.map(({ name }) => name)))
+            }
+          />
+          {chosen.length > 0 && (
+            <Group gap="xs" role="group" aria-label={t("channels.setStates")}>
+              {STATES.map((state) => (
+                <Button
+                  key={state}
+                  size="compact-sm"
+                  variant="default"
+                  loading={setStates.isPending && setStates.variables?.state === state}
+                  disabled={setStates.isPending}
+                  onClick={() => setStates.mutate({ names: chosen, state })}
+                >
+                  {t(`channel.set.${state}`)}
+                </Button>
+              ))}
+            </Group>
+          )}
+        </Group>
       )}
       <PlainTable
         label={t("common:navigation.channels")}

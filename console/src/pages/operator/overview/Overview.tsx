@@ -92,20 +92,20 @@ function Body({ traffic }: { traffic: Shape<"Traffic"> }) {
           </Panel>
         </Grid.Col>
         <Grid.Col span={{ base: 12, lg: 7 }}>
-          <Panel title={t("overview.byChannel")} description={t("overview.byChannelNote")}>
-            <ChannelShares channels={traffic.channels} />
-          </Panel>
+          <Stack gap="md">
+            <Panel title={t("overview.byChannel")} description={t("overview.byChannelNote")}>
+              <ChannelShares channels={traffic.channels} />
+            </Panel>
+            <Money traffic={traffic} />
+          </Stack>
         </Grid.Col>
         <Grid.Col span={{ base: 12, lg: 5 }}>
-          <Panel title={t("overview.causes")} description={t("overview.causesNote")}>
-            <Causes errors={traffic.errors} />
-          </Panel>
-        </Grid.Col>
-        <Grid.Col span={{ base: 12, lg: 7 }}>
-          <Money traffic={traffic} />
-        </Grid.Col>
-        <Grid.Col span={{ base: 12, lg: 5 }}>
-          <Audit audit={traffic.audit} />
+          <Stack gap="md">
+            <Panel title={t("overview.causes")} description={t("overview.causesNote")}>
+              <Causes errors={traffic.errors} />
+            </Panel>
+            <Audit audit={traffic.audit} />
+          </Stack>
         </Grid.Col>
       </Grid>
     </Stack>

@@ -23,7 +23,12 @@ export function ChannelShares({ channels }: { channels: readonly Shape<"ChannelS
               {each.channel === "" ? (
                 t("overview.noChannel")
               ) : (
-                <Anchor component={Link} href={to.requests({ channel: each.channel })} inherit>
+                <Anchor
+                  component={Link}
+                  href={to.requests({ channel: each.channel })}
+                  inherit
+                  underline="hover"
+                >
                   {each.channel}
                 </Anchor>
               )}
@@ -66,6 +71,7 @@ export function Causes({ errors }: { errors: readonly Shape<"ErrorCount">[] }) {
               component={Link}
               href={to.requests({ error: each.code })}
               inherit
+              underline="hover"
               className={classes.name}
               title={each.code}
             >

@@ -5,6 +5,7 @@ import { useTranslation } from "react-i18next";
 import { apiQuery, type Shape } from "../../../api/queries";
 import { formatContext } from "../../../format";
 import { Empty } from "../../../ui/Empty";
+import { FilterBar } from "../../../ui/FilterBar";
 import { Lines, Loaded } from "../../../ui/Loaded";
 import { type Column, PlainTable } from "../../../ui/PagedTable";
 import { PageHeader } from "../../../ui/PageHeader";
@@ -91,22 +92,21 @@ function Models({
           </Group>
         </Alert>
       )}
-      <Group gap="sm">
+      <FilterBar>
         <SearchField
           label={t("prices.search")}
           value={filters.search}
           onChange={(search) => setFilters({ search })}
         />
-        <div style={{ maxWidth: "100%", overflowX: "auto" }}>
-          <SegmentedControl
-            size="sm"
-            aria-label={t("prices.show")}
-            value={show}
-            onChange={(chosen) => setFilters({ show: chosen })}
-            data={SHOWN.map((value) => ({ value, label: t(`prices.shown.${value}`) }))}
-          />
-        </div>
-      </Group>
+        <SegmentedControl
+          size="sm"
+          aria-label={t("prices.show")}
+          value={show}
+          onChange={(chosen) => setFilters({ show: chosen })}
+          data={SHOWN.map((value) => ({ value, label: t(`prices.shown.${value}`) }))}
+          data-whole
+        />
+      </FilterBar>
       <PlainTable
         label={t("common:navigation.prices")}
         items={shown}

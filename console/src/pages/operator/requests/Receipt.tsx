@@ -91,13 +91,13 @@ function Reckoning({ charge, receipt }: { charge: Charge; receipt: Shape<"Receip
         )}
       </Group>
       <Table.ScrollContainer
-        minWidth={440}
+        minWidth={300}
         type="native"
         tabIndex={0}
         role="group"
         aria-label={t("receipt.reckoning")}
       >
-        <Table verticalSpacing={6} fz="sm">
+        <Table verticalSpacing={6} horizontalSpacing={6} fz="sm">
           <Table.Thead>
             <Table.Tr>
               <Table.Th>{t("receipt.what")}</Table.Th>
@@ -115,7 +115,7 @@ function Reckoning({ charge, receipt }: { charge: Charge; receipt: Shape<"Receip
                 <Table.Td ta="end">{tier && usd(product(counts[kind], tier[kind]))}</Table.Td>
               </Table.Tr>
             ))}
-            {receipt.price.multiplier !== "1" && (
+            {Number(receipt.price.multiplier) !== 1 && (
               <Table.Tr>
                 <Table.Td colSpan={3}>{t("receipt.multiplier")}</Table.Td>
                 <Table.Td ta="end">{`× ${receipt.price.multiplier}`}</Table.Td>

@@ -19,7 +19,7 @@ const STATES = { running: "blue", settled: "green", voided: "gray", expired: "ye
 
 export default function Request() {
   const { t } = useTranslation(["operator", "common"]);
-  const id = decoded(useParams<{ id: string }>().id);
+  const id = decoded(useParams<{ requestId: string }>().requestId);
   const query = useQuery({
     ...apiQuery("/api/operator/requests/{request_id}", { path: { request_id: id } }),
     refetchInterval: ({ state }) => (state.data?.receipt.state === "running" ? 3000 : false),

@@ -5,6 +5,7 @@ import { useTranslation } from "react-i18next";
 import { useLocation } from "wouter";
 import { apiPages, apiQuery } from "../../../api/queries";
 import { Empty } from "../../../ui/Empty";
+import { FilterBar } from "../../../ui/FilterBar";
 import { PagedTable } from "../../../ui/PagedTable";
 import { PageHeader } from "../../../ui/PageHeader";
 import { SearchField } from "../../../ui/SearchField";
@@ -101,7 +102,7 @@ function Filters({
   const withChosen = (names: readonly string[], chosen: string) =>
     chosen === "" || names.includes(chosen) ? [...names] : [chosen, ...names];
   return (
-    <Group gap="sm" role="search" aria-label={t("requests.filters")}>
+    <FilterBar label={t("requests.filters")}>
       <SearchField
         label={t("requests.searchId")}
         value={filters.id}
@@ -158,7 +159,7 @@ function Filters({
         w={210}
         {...clearButton}
       />
-      <Group gap={6} wrap="nowrap">
+      <Group gap={6} wrap="nowrap" data-whole>
         <TextInput
           type="date"
           aria-label={t("requests.from")}
@@ -166,7 +167,8 @@ function Filters({
           value={filters.from}
           max={filters.until || undefined}
           onChange={(event) => setFilters({ from: event.currentTarget.value })}
-          w={150}
+          flex="1 1 150px"
+          miw={0}
         />
         <span aria-hidden>{"–"}</span>
         <TextInput
@@ -176,7 +178,8 @@ function Filters({
           value={filters.until}
           min={filters.from || undefined}
           onChange={(event) => setFilters({ until: event.currentTarget.value })}
-          w={150}
+          flex="1 1 150px"
+          miw={0}
         />
       </Group>
       {isFiltered && (
@@ -189,6 +192,6 @@ function Filters({
           {t("clearFilters")}
         </Button>
       )}
-    </Group>
+    </FilterBar>
   );
 }

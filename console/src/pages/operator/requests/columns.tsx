@@ -62,7 +62,7 @@ export function CallState({ call }: { call: Pick<Shape<"AnyCall">, "state" | "er
   const { t } = useTranslation("operator");
   const words = useWords();
   return (
-    <span style={{ display: "inline-flex", flexWrap: "wrap", alignItems: "center", gap: 6 }}>
+    <span style={{ display: "inline-flex", flexWrap: "wrap", alignItems: "center", gap: "2px 6px" }}>
       <Badge color={COLORS[call.state]} variant="light" tt="none">
         {t(`requests.states.${call.state}`)}
       </Badge>

@@ -3,6 +3,7 @@ export const ERRORS = [
   "upstream_error",
   "upstream_timeout",
   "upstream_rejected",
+  "context_length_exceeded",
   "upstream_disconnected",
   "upstream_invalid_response",
   "no_channel_available",

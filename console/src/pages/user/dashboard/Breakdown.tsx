@@ -28,6 +28,7 @@ export function Breakdown({ kind, slices }: { kind: "model" | "key"; slices: rea
           href={`/usage?${new URLSearchParams({ [kind]: slice.id })}`}
           size="sm"
           fw={500}
+          underline="hover"
           className={classes.name}
         >
           {slice.name || slice.id}

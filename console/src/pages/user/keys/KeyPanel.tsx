@@ -111,7 +111,7 @@ function Details({ of, ask }: { of: Shape<"Key">; ask: Ask }) {
 function Part({ title, children }: { title: string; children: ReactNode }) {
   return (
     <section>
-      <Text component="h3" size="sm" fw={600} m={0} mb={4}>
+      <Text component="h3" size="sm" fw={600} m={0} mb={6}>
         {title}
       </Text>
       <Text size="sm" component="div" c={typeof children === "string" ? "dimmed" : undefined}>

@@ -1,4 +1,4 @@
-import { Button, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
+import { Button, Code, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
 import { type FormEvent, useEffect, useState } from "react";
 import { Trans, useTranslation } from "react-i18next";
 import { api } from "../../../api/client";
@@ -41,7 +41,7 @@ export function RevokeDialog({ of: asked, close }: { of: Shape<"Key"> | null; cl
                 t={t}
                 i18nKey="keys.revokeType"
                 values={{ name: of?.name }}
-                components={{ name: <strong /> }}
+                components={{ name: <Code fz="inherit" fw={400} /> }}
               />
             }
             value={typed}

@@ -13,11 +13,13 @@ export function DayRange({
 }) {
   const { t } = useTranslation("user");
   return (
-    <Group gap="xs" wrap="nowrap" align="flex-end">
+    <Group gap="xs" wrap="nowrap" align="flex-end" data-whole>
       <TextInput
         type="date"
         label={t("days.first")}
         title={t("days.utc")}
+        flex={1}
+        miw={0}
         value={first}
         {...(last ? { max: last } : {})}
         onChange={(event) => onChange({ first: event.currentTarget.value })}
@@ -26,6 +28,8 @@ export function DayRange({
         type="date"
         label={t("days.last")}
         title={t("days.utc")}
+        flex={1}
+        miw={0}
         value={last}
         {...(first ? { min: first } : {})}
         onChange={(event) => onChange({ last: event.currentTarget.value })}

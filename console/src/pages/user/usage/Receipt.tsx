@@ -19,7 +19,7 @@ export function Receipt({ of, call }: { of: Shape<"ReceiptView">; call: Shape<"C
   return (
     <Stack gap="xl">
       <header>
-        <Group justify="space-between" align="flex-start" wrap="nowrap" gap="md">
+        <Group justify="space-between" align="flex-start" gap="4px 16px" className={classes.head}>
           <div style={{ minWidth: 0 }}>
             <Text fw={650} size="lg" style={{ overflowWrap: "anywhere" }}>
               {of.model}

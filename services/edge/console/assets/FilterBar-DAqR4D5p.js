@@ -1,0 +1,1 @@
+import{i as e}from"./vendor-uyb9zI8e.js";var t={filters:`_filters_19n4e_1`},n=e();function r({label:e,children:r}){return(0,n.jsx)(`div`,{className:t.filters,...e?{role:`search`,"aria-label":e}:{},children:r})}export{r as t};
