@@ -102,13 +102,15 @@ async def take_states(
 async def take(visitor: Visitor, file: Path, *, is_whole: bool) -> None:
     """Take a picture of the window, or of the whole page: then the window is made as high, so that what is fixed to it is whole."""
     page = visitor.page
-    if is_whole:
+    size = page.viewport_size
+    if is_whole and size is not None:
         height: int = await page.evaluate("() => document.documentElement.scrollHeight")
-        size = page.viewport_size
-        if size is not None and height > size["height"]:
+        if height > size["height"]:
             await page.set_viewport_size({"width": size["width"], "height": min(height, HIGHEST)})
             await visitor.settled()
     await page.screenshot(path=file, full_page=is_whole, animations="disabled", caret="hide")
+    if size is not None:
+        await page.set_viewport_size(size)
 
 
 async def speak(visitor: Visitor, language: Language) -> None:
