@@ -95,6 +95,7 @@ async def take_states(
                 problems.append(f"{picture.file}: {error.message}")
             finally:
                 problems.extend(f"{picture.file}: {each}" for each in visitor.problems)
+                await visitor.page.unroute_all(behavior="ignoreErrors")
                 await visitor.context.close()
     return taken, problems
 
