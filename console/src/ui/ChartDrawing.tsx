@@ -13,7 +13,7 @@ import {
   XAxis,
   YAxis,
 } from "recharts";
-import type { ChartProperties, ChartSeries } from "./Chart";
+import type { ChartPoint, ChartProperties, ChartSeries } from "./Chart";
 
 const PALETTE = ["relay.5", "blue.5", "yellow.5", "red.4", "green.5", "gray.5", "relay.8", "blue.8"] as const;
 
@@ -29,6 +29,7 @@ export default function ChartDrawing({
 }: ChartProperties) {
   const isStill = useReducedMotion();
   const tick = { fontSize: 11, fill: "var(--mantine-color-dimmed)" };
+  const ticks = ticksOf(points, series, isStacked);
   return (
     <ResponsiveContainer width="100%" height={height ?? 240}>
       <ComposedChart
@@ -45,7 +46,15 @@ export default function ChartDrawing({
           axisLine={{ stroke: "var(--relay-line)" }}
           minTickGap={32}
         />
-        <YAxis tickFormatter={formatY} tick={tick} tickLine={false} axisLine={false} width="auto" />
+        <YAxis
+          domain={[0, ticks.at(-1) ?? 1]}
+          ticks={ticks}
+          tickFormatter={formatY}
+          tick={tick}
+          tickLine={false}
+          axisLine={false}
+          width="auto"
+        />
         <Tooltip
           isAnimationActive={false}
           cursor={
@@ -65,6 +74,29 @@ export default function ChartDrawing({
         {series.map((each, index) => drawn(kind, each, index, isStacked, !isStill))}
       </ComposedChart>
     </ResponsiveContainer>
+  );
+}
+
+/** Round figures from zero to just above the highest point, four steps or a few more; whole ones where all points are. */
+function ticksOf(
+  points: readonly ChartPoint[],
+  series: readonly ChartSeries[],
+  isStacked: boolean,
+): number[] {
+  const figures = points.map((point) => series.map(({ key }) => point[key] ?? 0));
+  const tops = figures.map((each) =>
+    isStacked ? each.reduce((sum, figure) => sum + figure, 0) : Math.max(...each),
+  );
+  const top = Math.max(...tops);
+  if (!(top > 0)) return [0, 1];
+  const isWhole = figures.flat().every(Number.isInteger);
+  const magnitude = 10 ** Math.floor(Math.log10(top / 4));
+  const step = [1, 2, 2.5, 5, 10]
+    .map((size) => size * magnitude)
+    .find((size) => size * 4 >= top && (!isWhole || Number.isInteger(size)));
+  if (step === undefined) return [0, 1, 2, 3, 4].map((index) => (index * top) / 4);
+  return Array.from({ length: Math.ceil(top / step) + 1 }, (_, index) =>
+    Number((index * step).toPrecision(12)),
   );
 }
 

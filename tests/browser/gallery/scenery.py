@@ -17,6 +17,7 @@ from tests.api.world import Person, World, channel_body
 from tests.browser.gallery.history import History
 
 DAYS = 35
+QUIET_DAYS = 25  # before them, with fewer calls
 QUIET_SECONDS = 60.0
 MODELS = (
     "gpt-5",
@@ -27,14 +28,18 @@ MODELS = (
     "fireworks/accounts/fireworks/models/kimi-k2-instruct-0905",
 )
 TRIAL_MODEL = "glm-4.6"
+<<<<<<< HEAD
 LONG_MODEL = "zai-org/glm-4.6-customer-support-finetuned-2026-09-14-checkpoint-004200-awq-int4-w4a16-group128-1m-eu-central-1a"
+=======
+LONG_MODEL = "zai-org/glm-4.6-customer-support-finetuned-2026-09-14-checkpoint-004200-awq-int4-w4a16-group128-context-1m-eu-central"
+>>>>>>> d-look
 LONG_NAME = "nightly evaluation of the documentation assistant, second environment in Frankfurt"
 # What a call asks of the simulator, and how often.
 MANNERS = (
-    ("[[sim out={tokens} ttft={ttft} tps=900]]", 88),
-    ("[[sim status=500]]", 5),
-    ("[[sim out=60 cut=tok:9 cut_mode=rst]]", 3),
-    ("[[sim status=400 code=context_length_exceeded]]", 4),
+    ("[[sim out={tokens} ttft={ttft} tps=1200 cached={cached}]]", 95),
+    ("[[sim status=500]]", 2),
+    ("[[sim out=60 cut=tok:9 cut_mode=rst]]", 1),
+    ("[[sim status=400 code=context_length_exceeded]]", 2),
 )
 PROMPTS = (
     "Summarise the minutes of our last meeting in five points.",
@@ -42,6 +47,13 @@ PROMPTS = (
     "Why does this query not use its index?",
     "Write a polite answer to this complaint.",
 )
+# What people put before their question, over and over; a provider reads most of it from its cache.
+CONTEXT = (
+    "The service takes orders by HTTP, stores them in PostgreSQL and tells the warehouse over a queue. Every order has a number, "
+    "a customer and a list of articles, each with its price and quantity. An order is confirmed only when all of its articles "
+    "are in stock; otherwise it waits, and the customer is told by mail when to expect it. Returns are credited within two days. "
+)
+CONTEXT_TOKENS = 90
 COLLEAGUES = (
     "bruno.alvarez@example.org",
     "chiara@example.com",
@@ -81,20 +93,26 @@ class Scenery:
     def __init__(self, world: World) -> None:
         self.world = world
         self.ada: Person
+        self.doubted = Asker(world.http)  # a session of hers that is asked for the password again
         self.values: dict[str, str] = {}
         self._history = History()
         self._random = Random(20)  # the same month each time
         self._callers: list[Caller] = []
 
     async def build(self) -> None:
-        """Let a month have passed, the last day of it today."""
+        """Let two months have passed, the last day of them today."""
         now = datetime.datetime.now(datetime.UTC)
         first = now - datetime.timedelta(days=DAYS)
-        self._history.mark(first)
+        founded = first - datetime.timedelta(days=QUIET_DAYS)
+        self._history.mark(founded)
         await self._found()
         self.ada = await self.world.newcomer_at("ada.lindqvist@example.org")
         colleagues = [await self.world.newcomer_at(email) for email in COLLEAGUES]
         await self._equip(colleagues)
+        for day in range(1, QUIET_DAYS):
+            await self._quiet()
+            self._history.mark(founded + datetime.timedelta(days=day))
+            await asyncio.gather(*(self._call(each) for each in self._some(self._random.randint(5, 9))))
         for part in range(DAYS * 3):
             moment = first + datetime.timedelta(hours=8 * part + 1, minutes=self._random.randrange(400))
             await self._quiet()
@@ -106,6 +124,15 @@ class Scenery:
         self._history.mark(datetime.datetime.now(datetime.UTC))
         await self._history.move(self.world.database)
         await self._today(colleagues)
+
+    async def refresh(self) -> None:
+        """Let everybody have just shown their password, but for `doubted`."""
+        await self.world.database.execute("UPDATE auth.session SET fresh_at = now()")
+        await sign_in(self.doubted, self.ada.email, self.ada.password)
+        await self.world.database.execute(
+            """UPDATE auth.session SET fresh_at = now() - interval '1 day' WHERE id = (
+                SELECT s.id FROM auth.session AS s ORDER BY s.created_at DESC LIMIT 1)"""
+        )
 
     async def _found(self) -> None:
         """What an operator sets up in the first hour."""
@@ -199,7 +226,9 @@ class Scenery:
 
     def _busy(self, part: int) -> list[Caller]:
         """Return who calls in one part of a day: more at daytime, and more as time goes on."""
-        count = self._random.randint(1, 3 + part // 25) * (2 if part % 3 else 1)
+        return self._some(self._random.randint(1, 3 + part // 25) * (2 if part % 3 else 1))
+
+    def _some(self, count: int) -> list[Caller]:
         return self._random.choices(
             self._callers, weights=[6, 3, 2] + [1] * (len(self._callers) - 3), k=count
         )
@@ -208,10 +237,16 @@ class Scenery:
         """Call a model; some calls fail, as they do."""
         if not manner:
             ((manner, _),) = self._random.choices(MANNERS, weights=[weight for _, weight in MANNERS])
-        directive = manner.format(tokens=self._random.randint(20, 600), ttft=self._random.randint(40, 400))
+        times = self._random.randint(0, 500) if caller.is_stream else 0
+        directive = manner.format(
+            tokens=self._random.randint(80, 900),
+            ttft=self._random.randint(90, 420),
+            cached=CONTEXT_TOKENS * times * 2 // 3,
+        )
+        prompt = f"{CONTEXT * times}{self._random.choice(PROMPTS)} {directive}"
         body = {
             "model": self._random.choice(caller.models),
-            "messages": [{"role": "user", "content": f"{self._random.choice(PROMPTS)} {directive}"}],
+            "messages": [{"role": "user", "content": prompt}],
             "stream": caller.is_stream,
         }
         headers = {"authorization": f"Bearer {caller.secret}"}

@@ -5,10 +5,11 @@ from itertools import product
 from pathlib import Path
 
 import msgspec
-from playwright.async_api import Browser
+from playwright.async_api import Browser, TimeoutError
 
 from tests.api.client import COOKIE, Asker
 from tests.browser.gallery.sheet import Picture
+from tests.browser.gallery.states import STATES, show
 from tests.browser.pages import NOT_FOUND, Access, Page, pages
 from tests.browser.visitor import NARROW, WIDE, Visitor, arrive
 from tests.browser.words import LANGUAGES, Language
@@ -17,11 +18,8 @@ from tests.e2e.stack import RunningStack
 SCHEMES = ("light", "dark")
 AT_ONCE = 2
 LOOKS = tuple(product(LANGUAGES, SCHEMES, (NARROW, WIDE)))
-SEEN_BY: dict[Access, tuple[str, ...]] = {
-    "public": ("nobody",),
-    "person": ("user", "newcomer"),
-    "operator": ("operator",),
-}
+STATE_LOOKS: tuple[tuple[Language, str, int], ...] = (("en", "light", WIDE), ("zh", "dark", NARROW))
+HIGHEST = 8000
 
 
 class Role(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +54,7 @@ async def take_all(
         async with gate:
             visitor = await arrive(browser, site, language=language, scheme=scheme, width=width)
             try:
+                await speak(visitor, language)
                 if role.session is not None:
                     await sign_in_with(visitor, role.session)
                 for page in role.pages:
@@ -64,9 +63,7 @@ async def take_all(
                             page=page.name, role=role.name, language=language, scheme=scheme, width=width
                         )
                         await visitor.go(page.address(values))
-                        await visitor.page.screenshot(
-                            path=folder / picture.file, full_page=True, animations="disabled", caret="hide"
-                        )
+                        await take(visitor, folder / picture.file, is_whole=True)
                         taken.append(picture)
                         problems.extend(f"{picture.file}: {each}" for each in visitor.problems)
                         visitor.problems.clear()
@@ -75,6 +72,51 @@ async def take_all(
 
     await asyncio.gather(*(look(role, *each) for role in looking for each in LOOKS))
     return taken, problems
+
+
+async def take_states(
+    browser: Browser, site: RunningStack, folder: Path, sessions: dict[str, Asker], values: dict[str, str]
+) -> tuple[list[Picture], list[str]]:
+    """Take a picture of every state in two looks; return them, and what went wrong."""
+    taken: list[Picture] = []
+    problems: list[str] = []
+    for language, scheme, width in STATE_LOOKS:
+        for state in STATES:
+            visitor = await arrive(browser, site, language=language, scheme=scheme, width=width)
+            picture = Picture(page=state.name, role=state.role, language=language, scheme=scheme, width=width)
+            try:
+                await speak(visitor, language)
+                if state.role in sessions:
+                    await sign_in_with(visitor, sessions[state.role])
+                await show(visitor, state, values)
+                await take(visitor, folder / picture.file, is_whole=state.is_whole)
+                taken.append(picture)
+            except TimeoutError as error:
+                problems.append(f"{picture.file}: {error.message}")
+            finally:
+                problems.extend(f"{picture.file}: {each}" for each in visitor.problems)
+                await visitor.page.unroute_all(behavior="ignoreErrors")
+                await visitor.context.close()
+    return taken, problems
+
+
+async def take(visitor: Visitor, file: Path, *, is_whole: bool) -> None:
+    """Take a picture of the window, or of the whole page: then the window is made as high, so that what is fixed to it is whole."""
+    page = visitor.page
+    size = page.viewport_size
+    if is_whole and size is not None:
+        height: int = await page.evaluate("() => document.documentElement.scrollHeight")
+        if height > size["height"]:
+            await page.set_viewport_size({"width": size["width"], "height": min(height, HIGHEST)})
+            await visitor.settled()
+    await page.screenshot(path=file, full_page=is_whole, animations="disabled", caret="hide")
+    if size is not None:
+        await page.set_viewport_size(size)
+
+
+async def speak(visitor: Visitor, language: Language) -> None:
+    """Let the browser have chosen a language, which goes before that of the person's account."""
+    await visitor.context.add_init_script(f"localStorage.setItem('relay-language', '{language}')")
 
 
 async def sign_in_with(visitor: Visitor, session: Asker) -> None:

@@ -161,6 +161,7 @@ function useColumns(): Column<Shape<"Account">>[] {
       key: "held",
       header: t("accounts.held"),
       isFigure: true,
+      isWideOnly: true,
       render: (each) => <Usd value={each.held_usd} />,
     },
     {

@@ -9,7 +9,7 @@ export function Figure({ label, value, note }: { label: string; value: ReactNode
         <Text size="sm" c="dimmed">
           {label}
         </Text>
-        <Text fz={24} fw={650} lh={1.25} className="figures" component="div">
+        <Text fz={{ base: 20, sm: 24 }} fw={650} lh={1.25} className="figures" component="div">
           {value}
         </Text>
         {note && (

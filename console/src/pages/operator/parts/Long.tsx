@@ -15,9 +15,12 @@ export function Long({
       span
       inherit
       truncate
-      maw={width}
       title={children}
-      style={{ display: "inline-block", verticalAlign: "bottom" }}
+      style={{
+        display: "inline-block",
+        verticalAlign: "bottom",
+        maxWidth: `min(${width}px, var(--long-most, 100vw))`,
+      }}
       {...(isCode ? { ff: "monospace", fz: "0.8125rem" } : {})}
     >
       {children}

@@ -59,8 +59,8 @@ export function Charts({ overview }: { overview: Shape<"Overview"> }) {
               output: point.output_tokens,
             }))}
             series={[
-              { key: "input", label: t("dashboard.input"), color: "blue" },
-              { key: "cached", label: t("dashboard.cached"), color: "gray" },
+              { key: "input", label: t("dashboard.input"), color: "blue.6" },
+              { key: "cached", label: t("dashboard.cached"), color: "blue.3" },
               { key: "output", label: t("dashboard.output"), color: "relay" },
             ]}
             formatX={formatX}
