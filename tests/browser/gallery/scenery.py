@@ -28,11 +28,7 @@ MODELS = (
     "fireworks/accounts/fireworks/models/kimi-k2-instruct-0905",
 )
 TRIAL_MODEL = "glm-4.6"
-<<<<<<< HEAD
-LONG_MODEL = "zai-org/glm-4.6-customer-support-finetuned-2026-09-14-checkpoint-004200-awq-int4-w4a16-group128-1m-eu-central-1a"
-=======
 LONG_MODEL = "zai-org/glm-4.6-customer-support-finetuned-2026-09-14-checkpoint-004200-awq-int4-w4a16-group128-context-1m-eu-central"
->>>>>>> d-look
 LONG_NAME = "nightly evaluation of the documentation assistant, second environment in Frankfurt"
 # What a call asks of the simulator, and how often.
 MANNERS = (
