@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 from playwright.async_api import expect
 
@@ -78,15 +79,15 @@ def _addresses(world: World, caller: Caller, kind: Access) -> list[str]:
         "keyId": caller.key.key.id,
         "requestId": caller.good,
         "name": CHANNEL,
-        "id": caller.person.me.account_id,
+        "accountId": caller.person.me.account_id,
     }
     found = {NOT_FOUND} if kind == "public" else set()
     for page in pages():
         if page.access == kind:
-            at = values | ({"id": caller.good} if "requests" in page.path else {})
-            found.add(page.address(at))
+            found.add(page.address(values))
             if page.path.endswith("?"):
-                found.add(page.path.rpartition("/")[0])
+                whole = msgspec.structs.replace(page, path=page.path.removesuffix("?"))
+                found.add(whole.address(values))
     return sorted(found)
 
 

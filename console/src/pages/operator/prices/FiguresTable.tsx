@@ -12,8 +12,8 @@ export function FiguresTable({ figures, label }: { figures: readonly Shape<"Figu
   const { t } = useTranslation("operator");
   const length = useLength();
   return (
-    <Table.ScrollContainer minWidth={460} type="native" tabIndex={0} aria-label={label} role="group">
-      <Table verticalSpacing={6} fz="sm" withRowBorders={figures.length > 1}>
+    <Table.ScrollContainer minWidth={310} type="native" tabIndex={0} aria-label={label} role="group">
+      <Table verticalSpacing={6} horizontalSpacing={5} fz="sm" withRowBorders={figures.length > 1}>
         <Table.Thead>
           <Table.Tr>
             <Table.Th>{t("prices.length")}</Table.Th>
