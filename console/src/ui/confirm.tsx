@@ -45,6 +45,8 @@ export function ConfirmProvider({ children }: { children: ReactNode }) {
         onClose={() => answer(false)}
         title={question?.title}
         centered
+        // Above the dialog or drawer in which it was asked; below the one that asks who the person is.
+        zIndex={300}
         closeButtonProps={{ "aria-label": t("close") }}
       >
         <Stack gap="lg">
