@@ -69,11 +69,9 @@ export function SettingsForm({ settings }: { settings: Settings }) {
           <SomebodyElse
             theirs={theirs}
             mine={form.values}
-            takeTheirs={() => {
-              form.setValues(valuesOf(theirs));
-              setTheirs(null);
-            }}
+            takeTheirs={() => queryClient.setQueryData(["/api/operator/settings"], theirs)}
             keepMine={() => {
+              form.setInitialValues(valuesOf(theirs));
               form.setFieldValue("version", theirs.version);
               setTheirs(null);
             }}
