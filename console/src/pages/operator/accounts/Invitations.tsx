@@ -161,7 +161,7 @@ function InviteDialog({ onClose }: { onClose: () => void }) {
         <NumberInput
           label={t("invitations.days")}
           min={1}
-          max={366}
+          max={365}
           allowDecimal={false}
           {...form.getInputProps("lifetime_days")}
         />
