@@ -116,3 +116,8 @@ async def live_price(world: World, model: str, input_usd: str) -> Model:
 def written(value: object) -> str:
     """Return a row of the log, or any answer, as the text in which a secret would be found."""
     return msgspec.json.encode(value).decode()
+
+
+def asked(raw: msgspec.Raw) -> dict[str, object]:
+    """Return what a row of the log says was asked for, or was there before."""
+    return msgspec.json.decode(raw, type=dict[str, object])
