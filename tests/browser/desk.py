@@ -3,18 +3,19 @@
 import asyncio
 import re
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 from playwright.async_api import Locator, Page, expect
 
 from services.edge.api import table
-from services.edge.api.shapes import operator
+from services.edge.api.shapes import operator, people
 from services.edge.api.shapes.site import Model, Models
-from tests.api.client import POLL_SECONDS, Asker, sign_in
+from tests.api.client import POLL_SECONDS, Ask, Asker, sign_in
 from tests.api.world import Person, World
 from tests.browser.gallery.walk import sign_in_with
 from tests.browser.visitor import Visitor
-from tests.browser.words import Words
+from tests.browser.words import Language, Words
 
 LIVE_SECONDS = 10.0  # what is read for everybody is a second old at most
 
@@ -69,6 +70,13 @@ class Desk:
         notices = self.page.get_by_role("alert").filter(has_text=self.words(key, **values))
         await expect(notices.first).to_be_visible()
 
+    async def switch_account(self, to: Literal["suspend", "reactivate"]) -> None:
+        """Suspend or reactivate the account whose page is open."""
+        await self.visitor.button(f"operator:account.{to}").click()
+        question = self.dialog(f"operator:account.{to}Title")
+        await question.get_by_role("button", name=self.words(f"operator:account.{to}")).click()
+        await self.told("operator:account.suspended" if to == "suspend" else "operator:account.reactivated")
+
     async def wrong(self, field: Locator, text: str | re.Pattern[str]) -> None:
         """Return once a field is marked as wrong, and what is wrong with it is read out with it."""
         await expect(field).to_have_attribute("aria-invalid", "true")
@@ -93,6 +101,15 @@ async def sit_down(world: World, visitor: Visitor, session: Asker | None = None)
     """Let a visitor be the operator, or whoever else has this session."""
     await sign_in_with(visitor, session or world.operator.browser)
     return Desk(world, visitor)
+
+
+async def colleague(world: World, language: Language) -> Person:
+    """Return one more operator, who has chosen a language."""
+    person = await world.newcomer("colleague")
+    role = Ask(path={"user_id": person.me.user_id}, body={"role": "admin"})
+    await world.operator.browser.get(table.SET_ROLE, operator.Person, role)
+    await person.browser.get(table.UPDATE_ME, people.Me, Ask(body={"language": language}))
+    return person
 
 
 async def another_session(world: World, person: Person) -> Asker:

@@ -192,15 +192,6 @@ async def test_a_group_that_nobody_is_in_can_be_removed(desk: Desk, world: World
     await desk.logged("delete_group", group)
 
 
-async def _switch(desk: Desk, person: Person, to: str) -> None:
-    """Suspend or reactivate an account on its page."""
-    await desk.visitor.button(f"operator:account.{to}").click()
-    question = desk.dialog(f"operator:account.{to}Title")
-    await expect(question).to_contain_text(person.email)
-    await question.get_by_role("button", name=desk.words(f"operator:account.{to}")).click()
-    await desk.told("operator:account.suspended" if to == "suspend" else "operator:account.reactivated")
-
-
 async def test_a_suspended_account_is_told_so_everywhere(desk: Desk, world: World, arriving: Arrive) -> None:
     """Its keys are refused, its sessions see why, signing in says why; reactivated all of it works again."""
     person = await world.newcomer()
@@ -212,7 +203,7 @@ async def test_a_suspended_account_is_told_so_everywhere(desk: Desk, world: Worl
     await expect(customer.visitor.heading("user:wallet.available")).to_be_visible()
     await desk.open(_address(person))
 
-    await _switch(desk, person, "suspend")
+    await desk.switch_account("suspend")
 
     await expect(desk.visitor.text("operator:account.suspendedNote")).to_be_visible()
     assert await _call(world, key) == (403, "account_suspended")
@@ -225,7 +216,7 @@ async def test_a_suspended_account_is_told_so_everywhere(desk: Desk, world: Worl
     await stranger.button("account:signIn.do").click()
     await expect(stranger.page.get_by_role("alert")).to_have_text("The account is suspended.")
 
-    await _switch(desk, person, "reactivate")
+    await desk.switch_account("reactivate")
 
     assert (await _call(world, key))[0] == 200
     await customer.page.get_by_role("button", name=customer.words("common:error.retry")).click()
