@@ -127,8 +127,8 @@ async def test_a_member_sees_no_page_of_operators(world: World, arriving: Arrive
         sent.append(request.url)
 
     desk.page.on("request", note)
-    await desk.open("/dashboard")
-    await expect(desk.visitor.heading("common:navigation.dashboard")).to_be_visible()
+    await desk.open("/wallet")
+    await expect(desk.visitor.heading("user:wallet.title")).to_be_visible()
     navigation = desk.page.get_by_role("navigation", name=desk.words("common:navigation.label"))
     await expect(navigation.get_by_role("link")).to_have_count(8)
 
@@ -137,8 +137,8 @@ async def test_a_member_sees_no_page_of_operators(world: World, arriving: Arrive
             path = page.address(dict.fromkeys(page.parameters, "demo"))
             await desk.page.evaluate("path => history.pushState(null, '', path)", path)
             await expect(desk.visitor.heading("public:notFound.title")).to_be_visible()
-            await desk.page.evaluate("() => history.pushState(null, '', '/dashboard')")
-            await expect(desk.visitor.heading("common:navigation.dashboard")).to_be_visible()
+            await desk.page.evaluate("() => history.pushState(null, '', '/wallet')")
+            await expect(desk.visitor.heading("user:wallet.title")).to_be_visible()
 
     assert any("/api/me" in url for url in sent)
     assert not [url for url in sent if "/api/operator" in url or "/operator/" in url]
