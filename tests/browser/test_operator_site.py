@@ -15,6 +15,7 @@ from tests.api.world import World
 from tests.browser.conftest import Arrive
 from tests.browser.desk import Desk, asked, written
 from tests.browser.visitor import Visitor
+from tests.browser.words import LANGUAGES
 
 pytestmark = [pytest.mark.xdist_group("site"), pytest.mark.asyncio(loop_scope="session")]
 
@@ -48,6 +49,22 @@ async def _visit(visitor: Visitor, address: str) -> None:
     await visitor.page.goto(address if "://" in address else visitor.site.public_url + address)
 
 
+async def _reads(guest: Visitor, texts: dict[str, str], mark: str) -> None:
+    """See that a guest reads all of it in their language, and can put the announcement away."""
+    await _visit(guest, "/")
+    notice = guest.page.get_by_role("complementary", name=guest.words("common:notice.label"))
+    await expect(notice).to_have_text(texts[f"operator:site.noticeIn.{guest.words.language}"])
+    about = guest.page.get_by_role("region", name=guest.words("public:landing.aboutTitle"))
+    await expect(about).to_contain_text(texts[f"operator:site.aboutIn.{guest.words.language}"])
+    await expect(guest.page).to_have_title(f"Relay {mark}")
+    contact = guest.words("common:contact", contact=f"help-{mark}@example.org")
+    await expect(guest.page.get_by_role("contentinfo")).to_contain_text(contact)
+    await guest.button("common:notice.close").click()
+    await guest.page.reload()
+    await expect(about).to_be_visible()
+    await expect(notice).to_be_hidden()
+
+
 async def test_texts_are_seen_in_both_languages(
     desk: Desk, before: operator.SiteSettings, arriving: Arrive
 ) -> None:
@@ -57,16 +74,19 @@ async def test_texts_are_seen_in_both_languages(
     texts = {
         f"operator:site.{name}In.{language}": f"{name} in {language}: {mark} <b>bold</b>"
         for name in ("notice", "about")
-        for language in ("en", "zh")
+        for language in LANGUAGES
     }
     await desk.open(SITE)
     await visitor.field("operator:site.name").fill("")
     await visitor.field("operator:site.contact").fill(f"help-{mark}@example.org")
     for key, text in texts.items():
         await visitor.field(key).fill(text)
+    await visitor.field("operator:site.credit").fill("much")
     await visitor.button("operator:save").click()
     await desk.wrong(visitor.field("operator:site.name"), words("operator:site.nameMissing"))
+    await desk.wrong(visitor.field("operator:site.credit"), words("operator:credit.amountWrong"))
     await visitor.field("operator:site.name").fill(f"Relay {mark}")
+    await visitor.field("operator:site.credit").fill("0.75")
     await visitor.button("operator:site.showPreview").first.click()
     await expect(desk.page.get_by_role("region", name=words("operator:site.preview")).first).to_have_text(
         texts["operator:site.noticeIn.en"]
@@ -74,21 +94,10 @@ async def test_texts_are_seen_in_both_languages(
     await visitor.button("operator:save").click()
     await desk.told("operator:site.saved")
 
-    for language in ("en", "zh"):
-        guest = await arriving(language)
-        await _visit(guest, "/")
-        notice = guest.page.get_by_role("complementary", name=guest.words("common:notice.label"))
-        await expect(notice).to_have_text(texts[f"operator:site.noticeIn.{language}"])
-        about = guest.page.get_by_role("region", name=guest.words("public:landing.aboutTitle"))
-        await expect(about).to_contain_text(texts[f"operator:site.aboutIn.{language}"])
-        await expect(guest.page).to_have_title(f"Relay {mark}")
-        contact = guest.words("common:contact", contact=f"help-{mark}@example.org")
-        await expect(guest.page.get_by_role("contentinfo")).to_contain_text(contact)
-        await guest.button("common:notice.close").click()
-        await guest.page.reload()
-        await expect(about).to_be_visible()
-        await expect(notice).to_be_hidden()
+    for language in LANGUAGES:
+        await _reads(await arriving(language), texts, mark)
     row = await desk.logged("put_settings", "site")
+    assert asked(row.after)["sign_up_credit_usd"] == "0.75"
     assert (asked(row.before)["contact"], asked(row.after)["contact"]) == (
         before.contact,
         f"help-{mark}@example.org",
