@@ -137,19 +137,19 @@ function Result({ result }: { result: string }) {
   const words = useWords();
   if (result === "done")
     return (
-      <Badge color="green" variant="light" tt="none">
+      <Badge color="green" variant="light" tt="none" miw="max-content">
         {t("actions.done")}
       </Badge>
     );
   if (result === "unknown")
     return (
-      <Badge color="yellow" variant="light" tt="none">
+      <Badge color="yellow" variant="light" tt="none" miw="max-content">
         {t("actions.unknown")}
       </Badge>
     );
   return (
     <Group gap={6} display="inline-flex">
-      <Badge color="red" variant="light" tt="none">
+      <Badge color="red" variant="light" tt="none" miw="max-content">
         {t("actions.refused")}
       </Badge>
       <Text span size="xs" c="dimmed" title={result}>

@@ -10,7 +10,7 @@ const COLORS = { on: "green", draining: "yellow", off: "gray" } as const;
 export function StateBadge({ state }: { state: ChannelState }) {
   const { t } = useTranslation("operator");
   return (
-    <Badge color={COLORS[state]} variant="light" tt="none">
+    <Badge color={COLORS[state]} variant="light" tt="none" miw="max-content">
       {t(`channel.state.${state}`)}
     </Badge>
   );
@@ -22,7 +22,7 @@ export function KeySummary({ keys }: { keys: readonly Shape<"UpstreamKey">[] }) 
   const refused = keys.filter((key) => key.refused_as !== null).length;
   if (refused === 0) return <span className="figures">{t("channel.keyCount", { count: keys.length })}</span>;
   return (
-    <Badge color={refused === keys.length ? "red" : "yellow"} variant="light" tt="none">
+    <Badge color={refused === keys.length ? "red" : "yellow"} variant="light" tt="none" miw="max-content">
       {t("channel.keysRefused", { refused, total: keys.length })}
     </Badge>
   );

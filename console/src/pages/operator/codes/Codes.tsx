@@ -117,7 +117,7 @@ function BatchState({ batch }: { batch: Shape<"CodeBatch"> }) {
   const { t } = useTranslation("operator");
   const [color, name] = stateOf(batch);
   return (
-    <Badge color={color} variant="light" tt="none">
+    <Badge color={color} variant="light" tt="none" miw="max-content">
       {t(`codes.states.${name}`)}
     </Badge>
   );

@@ -7,18 +7,18 @@ export function PriceState({ model }: { model: Shape<"PricedModel"> }) {
   const { t } = useTranslation("operator");
   if (isRefused(model))
     return (
-      <Badge variant="light" color="red" tt="none">
+      <Badge variant="light" color="red" tt="none" miw="max-content">
         {t("prices.refused")}
       </Badge>
     );
   if (model.channels.length === 0)
     return (
-      <Badge variant="light" color="gray" tt="none">
+      <Badge variant="light" color="gray" tt="none" miw="max-content">
         {t("prices.unoffered")}
       </Badge>
     );
   return (
-    <Badge variant="light" color="green" tt="none">
+    <Badge variant="light" color="green" tt="none" miw="max-content">
       {t("prices.callable")}
     </Badge>
   );

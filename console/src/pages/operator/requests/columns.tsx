@@ -21,9 +21,9 @@ export function useRequestColumns(): Column<Shape<"AnyCall">>[] {
     {
       key: "account",
       header: t("requests.account"),
-      render: (call) => <Long width={180}>{call.account_name || call.account_id}</Long>,
+      render: (call) => <Long width={165}>{call.account_name || call.account_id}</Long>,
     },
-    { key: "model", header: t("requests.model"), render: (call) => <Long width={180}>{call.model}</Long> },
+    { key: "model", header: t("requests.model"), render: (call) => <Long width={170}>{call.model}</Long> },
     {
       key: "channel",
       header: t("requests.channel"),
@@ -63,7 +63,7 @@ export function CallState({ call }: { call: Pick<Shape<"AnyCall">, "state" | "er
   const words = useWords();
   return (
     <span style={{ display: "inline-flex", flexWrap: "wrap", alignItems: "center", gap: "2px 6px" }}>
-      <Badge color={COLORS[call.state]} variant="light" tt="none">
+      <Badge color={COLORS[call.state]} variant="light" tt="none" miw="max-content">
         {t(`requests.states.${call.state}`)}
       </Badge>
       {call.error && (
