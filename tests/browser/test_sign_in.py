@@ -11,7 +11,7 @@ from services.edge.api.shapes import people
 from shared.messages import render
 from tests.api.client import Ask, new_email, new_password
 from tests.api.world import World
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import Visitor, code_of
 from tests.e2e.stack import RunningStack
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
@@ -100,15 +100,8 @@ async def test_a_reset_is_promised_to_an_unknown_address_as_well(visitor: Visito
 
 async def test_somebody_elses_sign_in(visitor: Visitor, site: RunningStack, issuer: str) -> None:
     """Who is known to the issuer comes back with an account, to the page that was wanted, and can set a password there."""
-    email = new_email("grace")
-    async with httpx.AsyncClient(trust_env=False) as http:
-        claims = {"email": email, "email_verified": True}
-        (await http.put(f"{issuer}/users/{email}", json=claims)).raise_for_status()
     await visitor.open("/account")
-
-    await visitor.link("account:provider", name="Honest").click()
-    await visitor.page.get_by_role("textbox", name="sub").fill(email)
-    await visitor.page.get_by_role("button", name="Authorize").click()
+    await _agree(visitor, issuer, new_email("grace"))
 
     await visitor.heading("account:account.title").wait_for()
     assert urlsplit(visitor.page.url).path == "/account"
@@ -117,6 +110,32 @@ async def test_somebody_elses_sign_in(visitor: Visitor, site: RunningStack, issu
     await visitor.button("account:changePassword.set").click()
     await visitor.text("account:changePassword.description").wait_for()
     _forgive_the_issuer(visitor)
+
+
+async def test_somebody_elses_sign_in_does_not_stand_for_the_second_factor(
+    visitor: Visitor, world: World, issuer: str
+) -> None:
+    """Who has one is asked for it afterwards, and then has the page that was wanted."""
+    ada = await world.newcomer("ada")
+    secret = await world.add_totp(ada)
+    await visitor.open("/wallet")
+    await _agree(visitor, issuer, ada.email)
+
+    await visitor.field("account:factor.code.totp").fill(code_of(secret, steps_ahead=1))
+    assert "ticket" not in visitor.page.url
+    await visitor.button("account:signIn.do").click()
+    await visitor.heading("user:wallet.title").wait_for()
+    _forgive_the_issuer(visitor)
+
+
+async def _agree(visitor: Visitor, issuer: str, email: str) -> None:
+    """Choose the issuer on the sign-in page, and be somebody there with this address."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        claims = {"email": email, "email_verified": True}
+        (await http.put(f"{issuer}/users/{email}", json=claims)).raise_for_status()
+    await visitor.link("account:provider", name="Honest").click()
+    await visitor.page.get_by_role("textbox", name="sub").fill(email)
+    await visitor.page.get_by_role("button", name="Authorize").click()
 
 
 async def test_an_issuer_that_says_no_is_told(visitor: Visitor, issuer: str) -> None:

@@ -1,7 +1,7 @@
 import { Alert, Anchor, Button, Group, Input, Stack, TextInput } from "@mantine/core";
 import { IconFingerprint } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, Redirect, useSearchParams } from "wouter";
 import { api } from "../../api/client";
@@ -19,6 +19,11 @@ export default function SignIn() {
   const next = useNext();
   const me = useQuery(meQuery());
   const [step, setStep] = useState<Shape<"SignedIn"> | null>(startedElsewhere);
+  // The ticket goes out of the address once it is kept; a first render may be thrown away, so not while it is read.
+  useEffect(() => {
+    if (carried("ticket"))
+      window.history.replaceState(null, "", window.location.pathname + window.location.search);
+  }, []);
   if (me.data) return <Redirect to={next} replace />;
   if (step?.ticket)
     return <SecondFactor step={{ ...step, ticket: step.ticket }} back={() => setStep(null)} />;
@@ -114,6 +119,5 @@ function startedElsewhere(): Shape<"SignedIn"> | null {
   if (!ticket) return null;
   const named = (carried("factors") ?? "").split(",");
   const factors = (["totp", "passkey", "recovery_code"] as const).filter((factor) => named.includes(factor));
-  window.history.replaceState(null, "", window.location.pathname + window.location.search);
   return { state: "second_factor", ticket, factors };
 }
