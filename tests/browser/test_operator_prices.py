@@ -60,6 +60,7 @@ async def test_a_first_price_comes_from_the_catalogue(desk: Desk, world: World, 
     await expect(visitor.text("operator:prices.refusedNote")).to_be_visible()
     await desk.list("operator:prices.catalogue").fill("gpt-4.1-mini")
     await desk.page.get_by_role("option").filter(has_text=re.compile(r"^gpt-4\.1-mini ")).click()
+    await visitor.settled()  # nothing that is asked for meanwhile takes the choice away
     await visitor.button("operator:prices.fillIn").click()
     await expect(visitor.field("operator:prices.context")).to_have_value("1,047,576")
     review = await _review(desk, model)

@@ -156,7 +156,8 @@ async def test_the_overview_counts_open_streams(desk: Desk, world: World) -> Non
     }
     headers = {"authorization": f"Bearer {key}"}
     async with world.http.stream("POST", "/v1/chat/completions", json=body, headers=headers) as answer:
-        await anext(answer.aiter_lines())
+        lines = answer.aiter_lines()  # kept, since whoever forgets it hangs up
+        await anext(lines)
         running = (await _traffic(world)).running
         assert running >= 1
         await desk.open(OVERVIEW)

@@ -18,14 +18,23 @@ export function CatalogueField({
   const { t } = useTranslation("operator");
   const { locale } = useLanguage();
   const [search, setSearch] = useState(model);
-  const [chosen, setChosen] = useState<string | null>(null);
-  const [wanted] = useDebouncedValue(search.trim(), 250);
+  const [entry, setEntry] = useState<Shape<"CatalogueEntry"> | null>(null);
+  const write = ({ model, figures }: Shape<"CatalogueEntry">) =>
+    t("prices.catalogueEntry", {
+      model,
+      input: formatUsd(figures[0]?.input ?? "0", locale),
+      output: formatUsd(figures[0]?.output ?? "0", locale),
+    });
+  // What was chosen stands in the field with its prices, and so is nothing to search for.
+  const asked = entry !== null && search === write(entry) ? entry.model : search.trim();
+  const [wanted] = useDebouncedValue(asked, 250);
   const query = useQuery({
     ...apiQuery("/api/operator/catalogue", { query: { search: wanted } }),
     placeholderData: (before) => before,
   });
-  const entries = query.data?.items ?? [];
-  const entry = entries.find((each) => each.model === chosen);
+  const found = query.data?.items ?? [];
+  const entries =
+    entry === null || found.some(({ model }) => model === entry.model) ? found : [entry, ...found];
   return (
     <Group gap="xs" align="flex-end">
       <Select
@@ -35,23 +44,16 @@ export function CatalogueField({
         searchValue={search}
         onSearchChange={setSearch}
         filter={({ options }) => options}
-        data={entries.map((each) => ({
-          value: each.model,
-          label: t("prices.catalogueEntry", {
-            model: each.model,
-            input: formatUsd(each.figures[0]?.input ?? "0", locale),
-            output: formatUsd(each.figures[0]?.output ?? "0", locale),
-          }),
-        }))}
-        value={chosen}
-        onChange={setChosen}
+        data={entries.map((each) => ({ value: each.model, label: write(each) }))}
+        value={entry?.model ?? null}
+        onChange={(chosen) => setEntry(entries.find(({ model }) => model === chosen) ?? null)}
         nothingFoundMessage={query.isFetching ? t("prices.catalogueSearching") : t("prices.catalogueNothing")}
         error={query.isError ? query.error.message : undefined}
         clearable
         flex="1 1 280px"
         maw={560}
       />
-      <Button variant="default" disabled={entry === undefined} onClick={() => entry && onChoose(entry)}>
+      <Button variant="default" disabled={entry === null} onClick={() => entry && onChoose(entry)}>
         {t("prices.fillIn")}
       </Button>
     </Group>
