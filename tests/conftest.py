@@ -1,17 +1,15 @@
 """Real servers for every test that needs them: PostgreSQL, nats-server and a whole site, one of each for each test process."""
 
-import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 
 from services.devstack.nats import EmbeddedNats
 from services.devstack.postgres import EmbeddedPostgres
+from tests.databases import database
 from tests.e2e.stack import RunningStack
 
 # How fast the machine is says nothing about what is tested.
@@ -55,10 +53,8 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 async def database_url(postgres_url: str) -> AsyncIterator[str]:
     """The superuser's URL of an empty database of this test alone; dropped afterwards, even while in use."""
-    name = f"test_{secrets.token_hex(8)}"
-    await _execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE template0")
-    yield urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
-    await _execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+    async with database(postgres_url) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -77,11 +73,3 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """
     with RunningStack(tmp_path_factory.mktemp("site"), trusted_proxies="127.0.0.0/8") as running:
         yield running
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()

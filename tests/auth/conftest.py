@@ -17,9 +17,9 @@ from shared.bus import Bus
 from shared.contracts import accounts, auth, billing
 from shared.contracts.call import AUTH, BILLING, EDGE, OPERATOR, Empty
 from shared.errors import Conflict, InvalidRequest, RelayError, Unavailable
-from shared.migrate import migrate
 from shared.settings import Secret, Settings
 from tests.auth.issuers import Liar, honest_issuer, liar
+from tests.databases import database
 
 MIGRATIONS = Path(services.auth.__file__).parent / "migrations"
 
@@ -137,14 +137,10 @@ class World:
 
 
 @pytest.fixture
-async def auth_url(database_url: str) -> str:
+async def auth_url(postgres_url: str) -> AsyncIterator[str]:
     """The superuser's URL of a database that auth's migrations have been applied to."""
-    connection = await asyncpg.connect(database_url)
-    try:
-        await migrate(connection, schema="auth", folder=MIGRATIONS)
-    finally:
-        await connection.close()
-    return database_url
+    async with database(postgres_url, schema="auth") as url:
+        yield url
 
 
 @pytest.fixture

@@ -6,17 +6,18 @@ import asyncpg
 import pytest
 from hypothesis import settings
 
-from tests.billing.bookkeeping import Ledger, migrated
+from tests.billing.bookkeeping import Ledger
+from tests.databases import database
 
 settings.register_profile("thorough", deadline=None)  # pytest --hypothesis-profile=thorough
 
 
 @pytest.fixture
-async def ledger(database_url: str) -> AsyncIterator[Ledger]:
+async def ledger(postgres_url: str) -> AsyncIterator[Ledger]:
     """The superuser's view of an empty ledger."""
-    connection = await asyncpg.connect(database_url)
-    try:
-        await migrated(connection)
-        yield Ledger(connection, database_url)
-    finally:
-        await connection.close()
+    async with database(postgres_url, schema="billing") as url:
+        connection = await asyncpg.connect(url)
+        try:
+            yield Ledger(connection, url)
+        finally:
+            await connection.close()

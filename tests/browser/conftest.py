@@ -66,6 +66,12 @@ async def caller(world: World) -> Caller:
     return await new_caller(world)
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def spender(world: World) -> Caller:
+    """Somebody with keys to call with, as often as tests like."""
+    return await new_caller(world)
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def arriving(browser: Browser, site: RunningStack) -> AsyncIterator[Arrive]:
     """Makes visitors; in the end none of them has met an error that nobody was told of."""

@@ -32,13 +32,13 @@ async def _copy(visitor: Visitor, part: Locator, kind: programs.Kind, key: str) 
 
 
 async def test_the_code_runs_as_it_stands(
-    visitor: Visitor, caller: Caller, site: RunningStack, tmp_path: Path
+    visitor: Visitor, spender: Caller, site: RunningStack, tmp_path: Path
 ) -> None:
     """A call and a stream, in each language, to this very site and to the model that was chosen."""
     await visitor.go("/docs/start")
     await visitor.page.get_by_role("combobox", name=visitor.words("docs:model")).click()
     await visitor.page.get_by_role("option", name=MODEL, exact=True).click()
-    key = caller.key.secret
+    key = spender.key.secret
     codes = {
         name: {kind: await _copy(visitor, _part(visitor, name), kind, key) for kind in programs.LABELS}
         for name in ("call", "streaming")

@@ -168,7 +168,7 @@ async def test_a_group_changes_the_prices_of_its_accounts(desk: Desk, world: Wor
 
     await _remove_group(desk, group)
     await expect(desk.row(group)).to_be_visible()
-    await desk.logged("delete_group", group, result="invalid_value")
+    await desk.logged("delete_group", group, result="group_in_use")
 
 
 async def _remove_group(desk: Desk, group: str) -> None:

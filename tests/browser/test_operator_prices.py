@@ -74,7 +74,7 @@ async def test_a_first_price_comes_from_the_catalogue(desk: Desk, world: World, 
     guest = await arriving("zh")
     await guest.go("/")
     line = guest.page.get_by_role("row").filter(has_text=model)
-    for text in ("US$0.40", "US$1.60", "1.05M", "vision"):
+    for text in ("US$0.40", "US$1.60", "1.05M", guest.words("public:models.capability.vision")):
         await expect(line).to_contain_text(text)
     await desk.logged("set_price", model)
 

@@ -107,9 +107,9 @@ async def test_a_break_is_told_and_the_answer_is_asked_for_again(visitor: Visito
     visitor.problems = [each for each in visitor.problems if "ERR_INCOMPLETE_CHUNKED_ENCODING" not in each]
 
 
-async def test_the_code_of_a_call_makes_it(visitor: Visitor, caller: Caller, tmp_path: Path) -> None:
+async def test_the_code_of_a_call_makes_it(visitor: Visitor, spender: Caller, tmp_path: Path) -> None:
     """In each language, with every character of its message, such as quotes of both kinds."""
-    await sign_in_with(visitor, caller.person.browser)
+    await sign_in_with(visitor, spender.person.browser)
     await visitor.open("/playground")
     await visitor.field("user:playground.message").fill('It\'s "here" \\ $HOME `now`. [[sim out=6]]\n你好')
     await visitor.button("user:playground.showCode").click()
@@ -118,7 +118,7 @@ async def test_the_code_of_a_call_makes_it(visitor: Visitor, caller: Caller, tmp
     for kind, label in programs.LABELS.items():
         await dialog.get_by_role("button", name=label, exact=True).click()
         copy = dialog.get_by_role("button", name=visitor.words("common:copy.what", what=label), exact=True)
-        codes[kind] = (await visitor.copy(copy)).replace("sk-relay-your-key", caller.other_key.secret)
+        codes[kind] = (await visitor.copy(copy)).replace("sk-relay-your-key", spender.other_key.secret)
 
     printed = await programs.run_all(codes, tmp_path)
 
