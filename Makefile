@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE ?= 1
 export UV_PYTHON_DOWNLOADS ?= never
 
 .DEFAULT_GOAL := help
-.PHONY: help locks run test check format console screenshots faults simulate mutants soak bench clean
+.PHONY: help locks run test browser check format console screenshots faults simulate mutants soak bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,8 +14,11 @@ help:  ## Show this list
 run: $(VENV)/.run  ## Start Relay on http://127.0.0.1:8080 (RELAY_PORT chooses another port); Ctrl-C ends it
 	@exec $(BIN)/relay up
 
-test: $(VENV)/.dev  ## Run every check and test (about eight minutes); BROWSER=no leaves out those in a browser
-	@$(BIN)/pytest -q -n 2 --dist loadgroup $(if $(filter no,$(BROWSER)),--without-browser)
+test: $(VENV)/.dev  ## Run every check and test (about ten minutes); BROWSER=no leaves out those in a browser
+	@$(BIN)/pytest -q -n 2 --dist loadgroup --browser $(or $(BROWSER),first)
+
+browser: $(VENV)/.dev  ## Walk every flow of the console in a real browser (about four minutes)
+	@$(BIN)/pytest -q -n 2 --dist loadgroup tests/browser
 
 check: $(VENV)/.dev  ## Format, lint, types and import contracts only (about half a minute)
 	@$(BIN)/pytest -q tests/test_house.py

@@ -22,23 +22,34 @@ settings.register_profile(
 settings.load_profile("patient")
 
 BROWSER_TESTS = Path(__file__).parent / "browser"
+# What everybody meets: the newcomer's path, and every page once. `make browser` walks every flow.
+FIRST_BROWSER_TESTS = {"test_accessibility.py", "test_chromium.py", "test_newcomer.py", "test_pages.py"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let somebody who has no browser leave those tests out; they never go missing by themselves."""
+    """Let somebody choose how much is done in a browser; nothing of it goes missing by itself."""
     parser.addoption(
-        "--without-browser", action="store_true", help="leave out tests/browser: make test BROWSER=no"
+        "--browser", choices=("no", "first", "all"), default="all", help="how much of tests/browser runs"
     )
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say that the tests in a browser do not run."""
-    return "tests/browser is left out" if config.getoption("--without-browser") else None
+    """Say which tests in a browser do not run."""
+    return {
+        "no": "tests/browser is left out",
+        "first": "tests/browser: the newcomer's path and every page; the other flows are in `make browser`",
+    }.get(config.getoption("--browser"))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out the tests in a browser, if that was asked for."""
-    return True if config.getoption("--without-browser") and collection_path == BROWSER_TESTS else None
+    """Leave out tests in a browser, if that was asked for."""
+    chosen = config.getoption("--browser")
+    is_test = collection_path.parent == BROWSER_TESTS and collection_path.name.startswith("test_")
+    is_left_out = {
+        "no": collection_path == BROWSER_TESTS,
+        "first": is_test and collection_path.name not in FIRST_BROWSER_TESTS,
+    }.get(chosen, False)
+    return True if is_left_out else None
 
 
 @pytest.fixture(scope="session")

@@ -149,7 +149,7 @@ def settings(auth_url: str, nats_url: str) -> AuthSettings:
     return AuthSettings(
         nats_url=nats_url,
         database_url=Secret(auth_url),
-        database_pool_size=6,
+        database_pool_size=3,
         key_pepper=Secret(secrets.token_hex(32)),
         factor_key=Secret(secrets.token_hex(32)),
         drain_seconds=10.0,

@@ -18,7 +18,7 @@ from tests.dispatcher.rig import World, chat, replica, settings_of, until
 from tests.edge.rig import Around, Edge, Torn, edge_of, stream
 
 GOOD = "reply='one two three' opening=2"
-LIMITS = {"first_output_seconds": 1.5, "slow_seconds": 0.3, "idle_seconds": 0.5}
+LIMITS = {"first_output_seconds": 3.0, "slow_seconds": 0.6, "idle_seconds": 1.5}
 SECRET = b"sk-upstream-secret"
 
 
