@@ -12,7 +12,7 @@ from tests.api.world import Person, World
 PATIENCE_SECONDS = 20
 POLL_SECONDS = 0.05
 MODEL, OTHER_MODEL = "gpt-4o-mini", "gpt-4o"
-ANSWER, FAILURE = "[[sim out=5 tps=50]]", "[[sim status=400 code=context_length_exceeded]]"
+ANSWER, FAILURE = "[[sim out=20 tps=200]]", "[[sim status=400 code=context_length_exceeded]]"
 
 
 class Caller(msgspec.Struct, kw_only=True):
