@@ -27,7 +27,7 @@ from tests.api.world import Person, World
 
 pytestmark = [pytest.mark.xdist_group("site"), pytest.mark.asyncio(loop_scope="session")]
 
-EXAMPLES = 12  # for each route
+EXAMPLES = 24  # for each route
 DOCUMENT = msgspec.json.decode(msgspec.json.encode(document(table.ENDPOINTS, version="0")))
 _CONFIG = schemathesis.Config.from_dict({"generation": {"with-security-parameters": False}})
 _SCHEMA = schemathesis.openapi.from_dict(DOCUMENT, config=_CONFIG)

@@ -14,7 +14,7 @@ from services.billing import call_store
 from shared.contracts import records
 from tests.billing.bookkeeping import Ledger, migrated
 
-MANY = 250_000
+MANY = 1_000_000
 ACCOUNTS = 20
 PAGE = 50
 # An id is a time in milliseconds and the number of the call; every tenth call is void, one in a thousand runs.
