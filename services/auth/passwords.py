@@ -27,7 +27,7 @@ class Passwords:
     def __init__(self, threads: int) -> None:
         self._hasher = argon2.PasswordHasher()
         self._threads = threads
-        self._unmatched = self._hasher.hash(secrets.token_urlsafe())
+        self._unmatched = _unmatched()
         self._pool: ThreadPoolExecutor
         self.running = 0
 
@@ -72,6 +72,12 @@ class Passwords:
         self.running -= 1
         if not future.cancelled():
             future.exception()  # it is whoever waits who hears of it; that nobody did is no news
+
+
+@cache
+def _unmatched() -> str:
+    """A hash that no password has made: whoever is unknown is checked against it, at the same cost."""
+    return argon2.PasswordHasher().hash(secrets.token_urlsafe())
 
 
 def is_common(password: str) -> bool:

@@ -65,6 +65,10 @@ class DeploymentSettings(Settings, frozen=True, kw_only=True):
         ),
     ] = Secret("")
     key_pepper: Annotated[Secret, Meta(description="RELAY_KEY_PEPPER of auth, to be checked")] = Secret("")
+    factor_key: Annotated[Secret, Meta(description="RELAY_FACTOR_KEY of auth, to be checked")] = Secret("")
+    code_pepper: Annotated[Secret, Meta(description="RELAY_CODE_PEPPER of billing, to be checked")] = Secret(
+        ""
+    )
     master_key: Annotated[
         Secret, Meta(description="RELAY_MASTER_KEY of the dispatcher, to be checked, and for `relay reseal`")
     ] = Secret("")

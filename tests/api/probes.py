@@ -210,7 +210,7 @@ PROBES: dict[Endpoint, Probe] = {
     table.SIGN_IN_FACTOR: plain({"ticket": "x" * 43, "factor": "totp", "code": "000000"}),
     table.SIGN_IN_PASSKEY_START: plain({}),
     table.SIGN_IN_PASSKEY: plain({"challenge_id": "x" * 43, "credential": {}}),
-    table.OIDC_START: named("provider", _provider),
+    table.OIDC_START: named("provider", _provider, {}),
     table.OIDC_CALLBACK: named("provider", _provider),
     table.FORGOT_PASSWORD: plain({"email": "nobody@example.org"}),
     table.RESET_PASSWORD: plain(_TOKEN | {"password": new_password()}),

@@ -11,6 +11,7 @@ import pyotp
 
 from services.edge.api import table
 from services.edge.api.shapes import channels, operator, people, wallet
+from services.edge.api.shapes.site import SignUpMode
 from shared.db import Connection
 from tests.api.client import Ask, Asker, connected, new_email, new_password, sign_in, sign_up
 from tests.auth.device import Device
@@ -69,6 +70,20 @@ class World:
             yield
         finally:
             await self.database.execute(change, person.me.user_id, datetime.timedelta())
+
+    @asynccontextmanager
+    async def sign_up_mode(self, mode: SignUpMode) -> AsyncIterator[None]:
+        """Let these people sign up until the end of the context."""
+        before = await self.operator.browser.get(table.SETTINGS, operator.SiteSettings)
+        changed = await self._put_settings(msgspec.structs.replace(before, sign_up=mode))
+        try:
+            yield
+        finally:
+            await self._put_settings(msgspec.structs.replace(before, version=changed.version))
+
+    async def _put_settings(self, settings: operator.SiteSettings) -> operator.SiteSettings:
+        ask = Ask(body=msgspec.to_builtins(settings))
+        return await self.operator.browser.get(table.PUT_SETTINGS, operator.SiteSettings, ask)
 
     async def credit(
         self, person: Person, amount_usd: str = CREDIT_USD, *, reason: str = "for a test"

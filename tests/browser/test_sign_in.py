@@ -1,13 +1,13 @@
 """Signing in and out in a browser: with a password, a new password by mail, and somebody else's sign-in."""
 
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
 from playwright.async_api import expect
 
 from services.edge.api import table
-from services.edge.api.shapes import people
+from services.edge.api.shapes import operator, people
 from shared.messages import render
 from tests.api.client import Ask, new_email, new_password
 from tests.api.world import World
@@ -133,18 +133,41 @@ async def _agree(visitor: Visitor, issuer: str, email: str) -> None:
     async with httpx.AsyncClient(trust_env=False) as http:
         claims = {"email": email, "email_verified": True}
         (await http.put(f"{issuer}/users/{email}", json=claims)).raise_for_status()
-    await visitor.link("account:provider", name="Honest").click()
+    await visitor.button("account:provider", name="Honest").click()
     await visitor.page.get_by_role("textbox", name="sub").fill(email)
     await visitor.page.get_by_role("button", name="Authorize").click()
+
+
+async def test_an_invited_person_joins_by_somebody_elses_sign_in(
+    visitor: Visitor, world: World, issuer: str
+) -> None:
+    """Where sign-up is by invitation, the same person without one is told so, and has no account."""
+    email = new_email("guest")
+    async with world.sign_up_mode("invitation"):
+        await visitor.open("/sign-in")
+        await _agree(visitor, issuer, email)
+        needed = visitor.words("account:providerFailed.invitation_needed")
+        await expect(visitor.page.get_by_role("alert")).to_have_text(needed)
+
+        invited = await world.operator.browser.get(table.INVITE, operator.Invited, Ask(body={}))
+        await visitor.page.goto(invited.url)
+        await visitor.page.reload()
+        await _agree(visitor, issuer, email)
+        await visitor.heading("user:start.title").wait_for()
+    _forgive_the_issuer(visitor)
 
 
 async def test_an_issuer_that_says_no_is_told(visitor: Visitor, issuer: str) -> None:
     """Whoever changes their mind there is back at the sign-in, with a sentence about it."""
     await visitor.open("/sign-in")
-    await visitor.link("account:provider", name="Honest").click()
-    await visitor.page.get_by_role("button", name="Deny").click()
+    await visitor.button("account:provider", name="Honest").click()
+    await visitor.page.get_by_role("button", name="Deny").wait_for()
+    # This issuer's own button forgets the state, which RFC 6749 §4.1.2.1 asks for: so we go the way that it leads to.
+    question = parse_qs(urlsplit(visitor.page.url).query)
+    answer = urlencode({"error": "access_denied", "state": question["state"][0]})
+    await visitor.page.goto(f"{question['redirect_uri'][0]}?{answer}")
 
-    failed = visitor.words.pattern("account:signIn.providerFailed")
+    failed = visitor.words("account:providerFailed.oidc_cancelled")
     await expect(visitor.page.get_by_role("alert")).to_have_text(failed)
     _forgive_the_issuer(visitor)
 
@@ -166,8 +189,9 @@ async def test_the_way_back_leads_to_this_site_alone(
     async with httpx.AsyncClient(base_url=site.public_url, trust_env=False) as http:
         claims = {"email": "grace@example.org", "email_verified": True}
         (await http.put(f"{issuer}/users/grace", json=claims)).raise_for_status()
-        start = await http.get("/api/oidc/honest/start", params={"next": wanted})
-        agreed = await http.post(start.headers["location"], data={"sub": "grace"})
+        console = {"x-relay-console": "1"}
+        start = await http.post("/api/oidc/honest/start", headers=console, json={"next": wanted})
+        agreed = await http.post(start.json()["url"], data={"sub": "grace"})
         back = await http.get(agreed.headers["location"])
 
     assert (back.status_code, back.headers["location"]) == (302, reached)

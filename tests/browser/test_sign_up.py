@@ -1,14 +1,9 @@
 """Signing up in a browser: who may, and what is said to those who may not."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-import msgspec
 import pytest
 
 from services.edge.api import table
 from services.edge.api.shapes import operator
-from services.edge.api.shapes.site import SignUpMode
 from shared.messages import render
 from tests.api.client import Ask, new_email, new_password
 from tests.api.world import World
@@ -52,7 +47,7 @@ async def test_a_link_that_was_used_says_so(visitor: Visitor, world: World) -> N
 
 async def test_nobody_can_sign_up_when_it_is_off(visitor: Visitor, world: World) -> None:
     """The page says so, and no page leads there."""
-    async with _sign_up(world, "off"):
+    async with world.sign_up_mode("off"):
         await visitor.go("/sign-up")
         await visitor.text("account:signUp.off").wait_for()
         await visitor.go("/")
@@ -65,7 +60,7 @@ async def test_nobody_can_sign_up_when_it_is_off(visitor: Visitor, world: World)
 async def test_an_invitation_lets_one_person_sign_up(visitor: Visitor, world: World) -> None:
     """Without its link the page says that one is needed; with it the form is there, and works once."""
     email = new_email("guest")
-    async with _sign_up(world, "invitation"):
+    async with world.sign_up_mode("invitation"):
         invited = await world.operator.browser.get(table.INVITE, operator.Invited, Ask(body={}))
         await visitor.open("/sign-up")
         await visitor.text("account:signUp.needsInvitation").wait_for()
@@ -80,19 +75,3 @@ async def test_an_invitation_lets_one_person_sign_up(visitor: Visitor, world: Wo
         await letter.get_by_role("link").click()
         await visitor.button("account:confirm.do").click()
         await visitor.heading("user:start.title").wait_for()
-
-
-@asynccontextmanager
-async def _sign_up(world: World, mode: SignUpMode) -> AsyncIterator[None]:
-    """Let these people sign up until the end of the context."""
-    before = await world.operator.browser.get(table.SETTINGS, operator.SiteSettings)
-    changed = await _put(world, msgspec.structs.replace(before, sign_up=mode))
-    try:
-        yield
-    finally:
-        await _put(world, msgspec.structs.replace(before, version=changed.version))
-
-
-async def _put(world: World, settings: operator.SiteSettings) -> operator.SiteSettings:
-    ask = Ask(body=msgspec.to_builtins(settings))
-    return await world.operator.browser.get(table.PUT_SETTINGS, operator.SiteSettings, ask)

@@ -82,6 +82,8 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
                 "RELAY_NATS_URL": nats.url,
                 "RELAY_DATABASE_URL": owner,
                 "RELAY_KEY_PEPPER": made.key_pepper,
+                "RELAY_FACTOR_KEY": secrets.token_hex(32),
+                "RELAY_CODE_PEPPER": secrets.token_hex(32),
                 "RELAY_MASTER_KEY": made.master_key,
                 "RELAY_TRUSTED_PROXIES": "10.0.0.0/8",
                 "RELAY_EDGE_URL": edge_url,
@@ -124,7 +126,8 @@ def test_a_deployment_in_order_is_healthy(relay: Relay) -> None:
     assert diagnosis.is_healthy
     assert diagnosis.left_out == ()
     assert {"NATS", "NATS user edge", "PostgreSQL", "the schema auth", "the credentials of channels", "the ledger",
-            "the services", "the edge", "the master key", "the pepper"} <= set(diagnosis.checked)  # fmt: skip
+            "the services", "the edge", "the master key", "the pepper", "the factor key",
+            "the pepper of codes"} <= set(diagnosis.checked)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -141,6 +144,9 @@ def test_a_deployment_in_order_is_healthy(relay: Relay) -> None:
         ("RELAY_MASTER_KEY", "00" * 32, "settings: RELAY_MASTER_KEY is not usable: "),
         ("RELAY_KEY_PEPPER", "1234", "settings: RELAY_KEY_PEPPER must be at least 64 hexadecimal digits."),
         ("RELAY_KEY_PEPPER", "MASTER", "settings: RELAY_MASTER_KEY and RELAY_KEY_PEPPER are the same."),
+        ("RELAY_FACTOR_KEY", "11" * 32, "settings: RELAY_FACTOR_KEY is not usable: "),
+        ("RELAY_FACTOR_KEY", "MASTER", "settings: RELAY_MASTER_KEY and RELAY_FACTOR_KEY are the same."),
+        ("RELAY_CODE_PEPPER", "1234", "settings: RELAY_CODE_PEPPER must be at least 64 hexadecimal digits."),
         ("RELAY_TRUSTED_PROXIES", "0.0.0.0/0", "settings: RELAY_TRUSTED_PROXIES holds 0.0.0.0/0, "),
         ("RELAY_TRUSTED_PROXIES", "proxy", "settings: RELAY_TRUSTED_PROXIES is not usable: "),
         ("RELAY_EDGE_URL", "http://127.0.0.1:1", "edge: RELAY_EDGE_URL does not answer"),

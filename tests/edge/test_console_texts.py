@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.auth import oidc_handlers
 from tests.edge.console_build import LANGUAGES, SOURCES
 
 LOCALES = SOURCES / "src" / "locales"
@@ -81,6 +82,15 @@ def test_every_text_is_used(area: str) -> None:
     ]
 
     assert not unused
+
+
+def test_every_reason_to_be_sent_back_by_a_provider_has_its_sentence() -> None:
+    """Only a code comes back in the address, so the sentence is here."""
+    code = Path(oidc_handlers.__file__).read_text(encoding="utf-8")
+    codes = set(re.findall(r'(?:Forbidden|InvalidRequest)\("(\w+)"', code))
+
+    assert codes
+    assert {f"account.providerFailed.{each}" for each in codes} <= set(_texts("en"))
 
 
 def test_no_text_is_written_into_the_sources() -> None:

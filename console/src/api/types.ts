@@ -450,10 +450,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Go to somebody else's sign-in */
-        get: operations["get_oidc_provider_start"];
+        get?: never;
         put?: never;
-        post?: never;
+        /** Begin somebody else's sign-in */
+        post: operations["post_oidc_provider_start"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2191,13 +2191,20 @@ export interface components {
         };
         /**
          * OidcStart
-         * @description `invitation` is the token of an invitation, for whoever has no account yet. `next` is the page of the console that the browser comes back to.
+         * @description `invitation` is the token of an invitation, for whoever has no account yet. `next` is the page of the console that the browser comes back to; any other address stands for the dashboard.
          */
         OidcStart: {
             /** @default null */
             invitation?: string | null;
             /** @default /dashboard */
             next?: string;
+        };
+        /**
+         * OidcStarted
+         * @description Where the browser goes now. The cookie of this answer must come back with it.
+         */
+        OidcStarted: {
+            url: string;
         };
         /**
          * Outbox
@@ -2295,6 +2302,7 @@ export interface components {
          * @description One person of an account.
          */
         Person: {
+            account_id: string;
             created: number;
             email: string;
             has_second_factor: boolean;
@@ -3903,27 +3911,28 @@ export interface operations {
             };
         };
     };
-    get_oidc_provider_start: {
+    post_oidc_provider_start: {
         parameters: {
-            query?: {
-                invitation?: string | null;
-                next?: string;
-            };
+            query?: never;
             header?: never;
             path: {
                 provider: string;
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OidcStart"];
+            };
+        };
         responses: {
-            /** @description No members: what a route takes or gives that has nothing to say. */
+            /** @description Where the browser goes now. The cookie of this answer must come back with it. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/html": string;
+                    "application/json": components["schemas"]["OidcStarted"];
                 };
             };
             /** @description What went wrong, in the language of `Accept-Language` */

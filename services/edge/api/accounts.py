@@ -195,7 +195,7 @@ async def _detail(context: Context, account_id: str) -> shapes.AccountDetail:
     )
     return shapes.AccountDetail(
         account=account,
-        people=tuple(_person_shown(each) for each in people.items),
+        people=tuple(_person_shown(each, account.id) for each in people.items),
         limits=limits_shown(state.limits),
         own_limits=limits_shown(state.own_limits),
         used=used_shown(state),
@@ -224,7 +224,7 @@ async def _person(context: Context, user: auth.User) -> shapes.Person:
     people = await context.bus.call(auth.LIST_PEOPLE, auth.ListPeople(account_id=user.account_id))
     for each in people.items:
         if each.id == user.id:
-            return _person_shown(each)
+            return _person_shown(each, user.account_id)
     raise NotFound("not_found", what="person")
 
 
@@ -237,9 +237,10 @@ def _account_id(context: Context) -> str:
     return id_of("account", context.path["account_id"])
 
 
-def _person_shown(each: auth.PersonSheet) -> shapes.Person:
+def _person_shown(each: auth.PersonSheet, account_id: str) -> shapes.Person:
     return shapes.Person(
         id=each.id,
+        account_id=account_id,
         email=each.email,
         role=each.role,
         is_confirmed=each.is_confirmed,

@@ -29,10 +29,9 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Redirect(msgspec.Struct, frozen=True):
-    """Go to `url` instead: 302. `cookies` are whole values of Set-Cookie."""
+    """Go to `url` instead: 302."""
 
     url: str
-    cookies: tuple[str, ...] = ()
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -47,7 +46,7 @@ class Context:
 
     `path` holds the parameters of the path, decoded. A handler that changes something may note for the log of operators' actions
     what it was done to (`object`) and how that was `before`. What it leaves in `session_token` becomes the session's cookie: a new
-    token, or "" to end it.
+    token, or "" to end it. `new_cookies` are others that the browser gets with the answer, as whole values of Set-Cookie.
     """
 
     def __init__(
@@ -68,6 +67,7 @@ class Context:
         self.client = client
         self.cookies = cookies
         self.session_token: str | None = None
+        self.new_cookies: list[str] = []
         self.object = ""
         self.before: msgspec.Struct | None = None
         self._person = person

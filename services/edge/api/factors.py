@@ -75,27 +75,25 @@ async def confirm_passkey(context: Context, ask: shapes.PasskeyAnswer, query: No
     return view(person, is_fresh=True)
 
 
-async def oidc_start(context: Context, ask: Nothing, query: shapes.OidcStart) -> Redirect:
-    """Send the browser to another's sign-in, with a cookie that it must bring back."""
+async def oidc_start(context: Context, ask: shapes.OidcStart, query: Nothing) -> shapes.OidcStarted:
+    """Return where another's sign-in is, with a cookie that the browser must bring back from there."""
     secret = secrets.token_urlsafe(32)
     question = factors.StartOidc(
         provider=context.path["provider"][:100],
         browser_sha256=sha256_of(secret),
         client=client_of(context),
-        invitation_sha256=_hashed_if_given(query.invitation),
+        invitation_sha256=_hashed_if_given(ask.invitation),
         language=context.language,
     )
-    try:
-        started = await context.bus.call(factors.START_OIDC, question)
-    except RelayError as error:
-        return _failed(error)
-    kept = f"{secret}.{quote(_own_path(query.next), safe='')}"
-    return Redirect(started.url, cookies=(_oidc_cookie(context, kept),))
+    started = await context.bus.call(factors.START_OIDC, question)
+    kept = f"{secret}.{quote(_own_path(ask.next), safe='')}"
+    context.new_cookies.append(_oidc_cookie(context, kept))
+    return shapes.OidcStarted(url=started.url)
 
 
 async def oidc_callback(context: Context, ask: Nothing, query: shapes.OidcCallback) -> Redirect:
     """Take back a browser from another's sign-in: to the console, to the second factor, or to the sign-in page with an error."""
-    forget = _oidc_cookie(context, "")
+    context.new_cookies.append(_oidc_cookie(context, ""))
     secret, _, wanted = context.cookies.get(_oidc_cookie_name(context), "").partition(".")
     question = factors.EndOidc(
         provider=context.path["provider"][:100],
@@ -109,14 +107,15 @@ async def oidc_callback(context: Context, ask: Nothing, query: shapes.OidcCallba
     try:
         outcome = await context.bus.call(factors.END_OIDC, question)
     except RelayError as error:
-        return _failed(error, forget)
+        # The sign-in page has a sentence for the code.
+        return Redirect(f"{SIGN_IN_PATH}?{urlencode({'error': error.code})}")
     signed_in(context, outcome)
     next_path = _own_path(unquote(wanted))
     if outcome.ticket is None:
-        return Redirect(next_path, cookies=(forget,))
+        return Redirect(next_path)
     # Behind the `#`: browsers send that part to no server, and no log has it.
     ticket = urlencode({"ticket": outcome.ticket, "factors": ",".join(outcome.factors)})
-    return Redirect(f"{SIGN_IN_PATH}?{urlencode({'next': next_path})}#{ticket}", cookies=(forget,))
+    return Redirect(f"{SIGN_IN_PATH}?{urlencode({'next': next_path})}#{ticket}")
 
 
 async def begin_totp(context: Context, ask: Nothing, query: Nothing) -> shapes.TotpSecret:
@@ -240,11 +239,6 @@ def _management_key(each: factors.ManagementKey) -> shapes.ManagementKey:
         expires=seconds_or_none(each.expires_unix),
         used=seconds_or_none(each.last_used_unix),
     )
-
-
-def _failed(error: RelayError, *cookies: str) -> Redirect:
-    """Lead back to the sign-in page, which has a sentence for the code."""
-    return Redirect(f"{SIGN_IN_PATH}?{urlencode({'error': error.code})}", cookies=cookies)
 
 
 def _own_path(wanted: str) -> str:

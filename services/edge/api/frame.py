@@ -106,6 +106,7 @@ class Frame:
         headers: Headers = [*self._headers, (b"x-request-id", name), (b"request-id", name)]
         if context.session_token is not None:
             headers.append((b"set-cookie", self._access.cookie(context.session_token).encode()))
+        headers += [(b"set-cookie", cookie.encode("latin-1")) for cookie in context.new_cookies]
         visit.status, visit.outcome = 200, "complete"
         if isinstance(answer, Rows):
             await _send_rows(send, headers, answer)
@@ -113,7 +114,6 @@ class Frame:
         if isinstance(answer, Redirect):
             visit.status = 302
             headers += [(b"location", answer.url.encode()), (b"content-length", b"0")]
-            headers += [(b"set-cookie", cookie.encode("latin-1")) for cookie in answer.cookies]
             body = b""
         else:
             assert isinstance(answer, endpoint.gives), endpoint.name

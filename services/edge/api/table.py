@@ -35,8 +35,8 @@ SIGN_IN_PASSKEY = Endpoint(
     is_browser_only=True,
 )  # fmt: skip
 OIDC_START = Endpoint(
-    "GET", "/oidc/{provider}/start", "public", "Go to somebody else's sign-in", query=people.OidcStart,
-    media="text/html", is_browser_only=True,
+    "POST", "/oidc/{provider}/start", "public", "Begin somebody else's sign-in", takes=people.OidcStart,
+    gives=people.OidcStarted, is_browser_only=True,
 )  # fmt: skip
 OIDC_CALLBACK = Endpoint(
     "GET", "/oidc/{provider}/callback", "public", "Come back from it", query=people.OidcCallback, media="text/html",

@@ -159,17 +159,20 @@ async def test_nobody_ends_the_management_key_of_another(browser: Browser, runni
     assert len(_list((await browser.ask("GET", "/me/management-keys"))["items"])) == 1
 
 
-@pytest.mark.parametrize(
-    ("path", "code"),
-    [
-        ("/oidc/nobody/start", "not_found"),
-        ("/oidc/nobody/callback?state=x&code=y&session_state=theirs", "not_found"),
-    ],
-)
-async def test_a_sign_in_elsewhere_that_fails_leads_back(browser: Browser, path: str, code: str) -> None:
+async def test_a_sign_in_elsewhere_that_fails_leads_back(browser: Browser) -> None:
     """To the sign-in page, which has a sentence for the code; never to an error page, and to no other site."""
-    answer = await browser.http.get("/api" + path)
-    assert (answer.status_code, answer.headers["location"]) == (302, f"/sign-in?error={code}")
+    path = "/api/oidc/nobody/callback?state=x&code=y&session_state=theirs"
+    answer = await browser.http.get(path)
+    assert (answer.status_code, answer.headers["location"]) == (302, "/sign-in?error=not_found")
+
+
+async def test_a_sign_in_elsewhere_begins_on_our_own_pages_alone(browser: Browser) -> None:
+    """Another site's page sends nobody there, and a provider that is none is told where the button is."""
+    path = "/api/oidc/nobody/start"
+    elsewhere = {"origin": "https://elsewhere.example", "sec-fetch-site": "cross-site"}
+    assert (await browser.http.post(path, headers=elsewhere, json={})).json()["error"]["code"] == "other_site"
+    assert (await browser.http.get(path)).status_code in (404, 405)
+    assert await browser.refused("POST", "/oidc/nobody/start", 404) == ("not_found", None)
 
 
 def _list(value: object) -> list[Any]:

@@ -1,16 +1,16 @@
-import { Alert, Anchor, Button, Group, Input, Stack, TextInput } from "@mantine/core";
+import { Anchor, Button, Group, Input, Stack, TextInput } from "@mantine/core";
 import { IconFingerprint } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { Link, Redirect, useSearchParams } from "wouter";
+import { Link, Redirect } from "wouter";
 import { api } from "../../api/client";
 import { meQuery, type Shape, siteQuery } from "../../api/queries";
 import { PasswordField } from "../../ui/PasswordField";
 import { hasPasskeys } from "../../ui/passkey";
 import { FormProblem, useFields } from "../../ui/useFields";
 import { AuthCard, Or } from "./AuthCard";
-import { Providers } from "./Providers";
+import { ProviderFailure, Providers } from "./Providers";
 import { SecondFactor } from "./SecondFactor";
 import { carried, useGoOn, useNext } from "./session";
 import { usePasskeySignIn } from "./usePasskeySignIn";
@@ -34,10 +34,8 @@ function FirstStep({ onSecondFactor }: { onSecondFactor: (step: Shape<"SignedIn"
   const { t } = useTranslation("account");
   const next = useNext();
   const goOn = useGoOn();
-  const [search] = useSearchParams();
   const site = useQuery(siteQuery()).data;
   const passkey = usePasskeySignIn(null);
-  const failed = search.get("error");
   const { form, problem, isBusy, submit } = useFields({
     initialValues: { email: "", password: "" },
     run: (body) => api.post("/api/sign-in", { body: { ...body, email: body.email.trim() } }),
@@ -58,11 +56,7 @@ function FirstStep({ onSecondFactor }: { onSecondFactor: (step: Shape<"SignedIn"
         )
       }
     >
-      {failed && (
-        <Alert color="red" variant="light" role="alert">
-          {t("signIn.providerFailed", { code: failed })}
-        </Alert>
-      )}
+      <ProviderFailure />
       <form onSubmit={submit}>
         <Stack>
           <TextInput

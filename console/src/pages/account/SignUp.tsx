@@ -90,10 +90,10 @@ function Form({
           </Button>
         </Stack>
       </form>
-      {hasProviders && !invitation && (
+      {hasProviders && (
         <>
           <Or label={t("or")} />
-          <Providers />
+          <Providers invitation={invitation} />
         </>
       )}
     </AuthCard>

@@ -71,6 +71,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     """One person of an account."""
 
     id: str
+    account_id: str
     email: str
     role: Role
     is_confirmed: bool

@@ -70,14 +70,20 @@ class PasskeyAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     name: str = ""
 
 
-class OidcStart(msgspec.Struct, frozen=True, kw_only=True):
+class OidcStart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`invitation` is the token of an invitation, for whoever has no account yet.
 
-    `next` is the page of the console that the browser comes back to.
+    `next` is the page of the console that the browser comes back to; any other address stands for the dashboard.
     """
 
     invitation: str | None = None
     next: str = "/dashboard"
+
+
+class OidcStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the browser goes now. The cookie of this answer must come back with it."""
+
+    url: str
 
 
 class OidcCallback(msgspec.Struct, frozen=True, kw_only=True):
