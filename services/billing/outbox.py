@@ -24,7 +24,7 @@ from shared.metrics import Metrics
 
 BATCH = 500
 IDLE_SECONDS = 1.0
-LINGER_SECONDS = 0.02  # lets one delete serve many events; nobody waits for them
+LINGER_SECONDS = 0.1  # one delete serves many events, and nobody waits for them: pages count what still stands here
 
 log = logging.getLogger(__name__)
 

@@ -104,17 +104,20 @@ def _read(reported: Json) -> tuple[dict[str, int], bool]:
     is_implausible = not isinstance(reported, dict)
     counts = {}
     for name, places in _PATHS.items():
-        value = next((found for place in places if (found := _at(reported, place)) is not None), None)
-        counts[name], is_usable = _count(value)
+        counts[name], is_usable = _count(_first_at(reported, places))
         is_implausible = is_implausible or not is_usable
     return counts, is_implausible
 
 
-def _at(reported: Json, place: tuple[str, ...]) -> Json:
-    value = reported
-    for name in place:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+def _first_at(reported: Json, places: list[tuple[str, ...]]) -> Json:
+    """Return what stands at the first of `places` where there is anything."""
+    for place in places:
+        value = reported
+        for name in place:
+            value = value.get(name) if isinstance(value, dict) else None
+        if value is not None:
+            return value
+    return None
 
 
 def _count(value: Json) -> tuple[int, bool]:

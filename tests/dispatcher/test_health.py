@@ -1,7 +1,7 @@
 """What a dispatcher believes of its channels, and for how long."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.dispatcher.health import (
@@ -103,6 +103,8 @@ def test_what_fails_during_an_ejection_does_not_lengthen_it() -> None:
         st.tuples(st.integers(0, 8), st.sampled_from(["failed", "refused", "timeout", "ok"])), max_size=120
     ),
 )
+@example(1, [(0, "failed")] * FAILURES_MAX)
+@example(3, [(number, "timeout") for number in range(3)] * FAILURES_MAX)
 def test_half_of_a_models_channels_are_never_ejected(count: int, events: list[tuple[int, str]]) -> None:
     """And so never the last, whatever fails in whatever order."""
     health, routes = Health(), [route(str(number)) for number in range(count)]

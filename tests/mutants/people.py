@@ -45,7 +45,7 @@ PROOFS = (
         TICKETS,
         "UPDATE auth.ticket SET used_at = now()\n           WHERE token_sha256",
         "UPDATE auth.ticket SET used_at = NULL\n           WHERE token_sha256",
-        IN_SESSIONS + "of_resets_at_once_one_counts",
+        "tests/auth/test_oidc.py::test_a_state_is_good_once_and_in_its_browser",
     ),
     _mutant(
         "ticket after its time",
