@@ -179,13 +179,12 @@ async def test_transfers_chain_and_name_their_reason(ledger: Ledger, account: UU
         assert newer.balance_nano_usd == older.balance_nano_usd + newer.amount_nano_usd
     singly: list[records.TransferRecord] = []
     before: int | None = None
-    while True:
+    for _ in page.items:
         one = await transfers(ledger, account, limit=1, before=before)
         singly += one.items
         before = one.next_before
-        if before is None:
-            break
     assert tuple(singly) == page.items
+    assert before is None
     kinds = {
         kind: [each.kind for each in (await transfers(ledger, account, kind=kind)).items]
         for kind in ("money", "usage")
