@@ -24,7 +24,8 @@ from shared.metrics import Metrics
 
 BATCH = 500
 IDLE_SECONDS = 1.0
-LINGER_SECONDS = 0.1  # one delete serves many events, and nobody waits for them: pages count what still stands here
+# One delete serves many events, and nobody waits for them: pages count what still stands in the outbox.
+LINGER_SECONDS = 0.1
 
 log = logging.getLogger(__name__)
 

@@ -58,7 +58,7 @@ def create_app(settings: EdgeSettings, bus: Bus, visits: Visits | None = None) -
                 life.run_beside(stack, work)
             _measure(metrics, relay, admission, visits, callers, principals, relay.lease)
             chat.app = ChatEndpoint(relay, principals, admission, settings, visits)
-            models.app = ModelsEndpoint(known, principals, settings.default_language, visits)
+            models.app = ModelsEndpoint(bus, known, principals, settings.default_language, visits)
             account.app = AccountEndpoint(bus, principals, settings.default_language, visits)
             console.open(bus, relay, admission, visits)
             yield {}

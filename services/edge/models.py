@@ -1,4 +1,4 @@
-"""`GET /v1/models`: what can be called, for anybody; a key with a list of allowed models sees those of them.
+"""`GET /v1/models`: what can be called, for anybody; with a key, those of them that the key and the group of its account may use.
 
 A model is listed when a channel offers it and it has a price, because only then a request for it is admitted.
 """
@@ -14,7 +14,7 @@ from services.edge.errors import Language
 from services.edge.principals import Principals
 from services.edge.visits import Visit, Visits
 from shared.bus import Bus
-from shared.contracts import billing, dispatcher
+from shared.contracts import accounts, billing, dispatcher
 from shared.errors import ErrorBody, NotFound, RelayError, Unauthenticated, from_body
 
 CACHE_SECONDS = 10.0
@@ -94,8 +94,9 @@ class ModelsEndpoint:
     """Both routes as one ASGI application: the list, or the model that the path names."""
 
     def __init__(
-        self, models: Models, principals: Principals, default_language: Language, visits: Visits
+        self, bus: Bus, models: Models, principals: Principals, default_language: Language, visits: Visits
     ) -> None:
+        self._bus = bus
         self._models = models
         self._principals = principals
         self._default_language = default_language
@@ -131,8 +132,10 @@ class ModelsEndpoint:
 
     async def _answer(self, scope: Scope) -> Model | ModelList:
         models = await self._models.all()
-        allowed = await self._allowed(scope)
-        visible = {name: model for name, model in models.items() if not allowed or name in allowed}
+        limits = await self._limits(scope)
+        visible = {
+            name: model for name, model in models.items() if all(name in allowed for allowed in limits)
+        }
         wanted = scope["path_params"].get("model")
         if wanted is None:
             return ModelList(data=list(visible.values()))
@@ -140,9 +143,13 @@ class ModelsEndpoint:
             raise NotFound("model_not_found", param="model", model=wanted[:200])
         return visible[wanted]
 
-    async def _allowed(self, scope: Scope) -> tuple[str, ...]:
-        """Return the models to which the caller's key is limited. A missing or wrong key limits nothing: the list is public."""
+    async def _limits(self, scope: Scope) -> list[tuple[str, ...]]:
+        """Return the lists that bind the caller, none for a missing or wrong key: what there is, is public."""
         try:
-            return (await self._principals.of(scope)).allowed_models
+            principal = await self._principals.of(scope)
         except Unauthenticated:
-            return ()
+            return []
+        account = await self._bus.call(
+            accounts.GET_LIMITS, accounts.GetLimits(account_id=principal.account_id)
+        )
+        return [allowed for allowed in (principal.allowed_models, account.allowed_models) if allowed]

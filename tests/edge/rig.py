@@ -12,11 +12,12 @@ from services.edge.app import create_app
 from services.edge.settings import EdgeSettings
 from services.simulator.server import Simulator
 from shared.bus import Attempt, Bus, Callees
-from shared.contracts import auth, billing
+from shared.contracts import accounts, auth, billing
 from shared.contracts.call import AUTH, BILLING, DISPATCHER, EDGE
 from shared.errors import RelayError, Unauthenticated
 from shared.keys import mint, parse
 from shared.settings import Settings
+from tests.auth.conftest import in_force
 from tests.dispatcher.rig import ACCOUNT_ID, Billing, World, chat
 from tests.edge.serving import served
 
@@ -70,11 +71,12 @@ class Auth:
 
 
 class Prices:
-    """Billing's list of prices; each model that is priced costs something."""
+    """Billing's list of prices, where each model that is priced costs something, and the models of everybody's group."""
 
     def __init__(self, bus: Bus, models: tuple[str, ...] = ("m",)) -> None:
         self.bus = bus
         self.models = models
+        self.group_models: tuple[str, ...] = ()
         self.asked = 0
         self.may_answer = asyncio.Event()
         self.may_answer.set()
@@ -82,7 +84,11 @@ class Prices:
     async def serve(self) -> None:
         """Answer from now on."""
         await self.bus.serve(billing.LIST_PRICES, self._list)
+        await self.bus.serve(accounts.GET_LIMITS, self._get_limits)
         await self.bus.control.flush()
+
+    async def _get_limits(self, ask: accounts.GetLimits) -> accounts.LimitsInForce:
+        return msgspec.structs.replace(in_force(accounts.Limits()), allowed_models=self.group_models)
 
     async def _list(self, ask: billing.ListPrices) -> billing.Prices:
         self.asked += 1

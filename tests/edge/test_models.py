@@ -67,6 +67,22 @@ async def test_a_key_sees_the_models_that_it_may_use(
             assert (await client.get("/v1/models/b")).status_code == 200
 
 
+async def test_a_key_sees_what_the_group_of_its_account_may_use(
+    around: Around, upstreams: World, settings: EdgeSettings
+) -> None:
+    """Of its own models those, and nothing that would be refused; who shows no key sees all."""
+    around.prices.models = ("a", "b", "c")
+    around.prices.group_models = ("b", "c", "gone")
+    await upstreams.channel("https://x.example/v1", models={"a": "x", "b": "x", "c": "x"})
+    anything, limited = around.auth.key(), around.auth.key(allowed_models=("a", "b"))
+    async with edge_of(around, settings) as edge:
+        assert await listed(edge, key=anything) == ["b", "c"]
+        assert await listed(edge, key=limited) == ["b"]
+        assert await listed(edge, key=mint()) == ["a", "b", "c"]
+        async with edge.client(anything) as client:
+            assert (await client.get("/v1/models/a")).status_code == 404
+
+
 async def test_the_list_is_remembered_until_something_changes(around: Around, upstreams: World) -> None:
     """A channel or a price that changes is seen the next time."""
     around.prices.models = ("a",)
