@@ -10,11 +10,11 @@ import { FilterBar } from "../../ui/FilterBar";
 import { Loaded } from "../../ui/Loaded";
 import { type Column, PagedTable } from "../../ui/PagedTable";
 import { PageHeader } from "../../ui/PageHeader";
+import { Section } from "../../ui/Section";
 import { useFilters } from "../../ui/useFilters";
 import { Moment, Usd } from "../../ui/values";
 import { DayRange, daysQuery } from "./parts/DayRange";
 import { Limits } from "./parts/Limits";
-import { Panel } from "./parts/Panel";
 import { Balance } from "./wallet/Balance";
 import { Redeem } from "./wallet/Redeem";
 
@@ -32,17 +32,17 @@ export default function Wallet() {
       <PageHeader title={t("wallet.title")} />
       <Stack gap="xl">
         <SimpleGrid cols={{ base: 1, md: 2 }} spacing="lg">
-          <Panel title={t("wallet.available")}>
+          <Section size="h4" title={t("wallet.available")}>
             <Loaded query={wallet}>{(data) => <Balance wallet={data} />}</Loaded>
-          </Panel>
-          <Panel title={t("wallet.redeem")} description={t("wallet.redeemText")}>
+          </Section>
+          <Section size="h4" title={t("wallet.redeem")} description={t("wallet.redeemText")}>
             <Redeem />
-          </Panel>
+          </Section>
         </SimpleGrid>
         {wallet.data && hasLimits(wallet.data.limits) && (
-          <Panel title={t("wallet.limits")} description={t("wallet.limitsText")}>
+          <Section size="h4" title={t("wallet.limits")} description={t("wallet.limitsText")}>
             <Limits limits={wallet.data.limits} used={wallet.data.used} columns={2} />
-          </Panel>
+          </Section>
         )}
         <Transfers />
       </Stack>

@@ -10,13 +10,13 @@ import { CopyButton } from "../../../ui/CopyButton";
 import { useConfirm } from "../../../ui/confirm";
 import { Loaded } from "../../../ui/Loaded";
 import { PageHeader } from "../../../ui/PageHeader";
+import { Section } from "../../../ui/Section";
 import { useAction } from "../../../ui/useAction";
 import { useFilters } from "../../../ui/useFilters";
 import { Moment, Usd } from "../../../ui/values";
 import { decoded } from "../parts/addresses";
 import { Back } from "../parts/Back";
 import { Figure } from "../parts/Figure";
-import { Panel } from "../parts/Panel";
 import { AccountLimits } from "./AccountLimits";
 import { AccountRequests } from "./AccountRequests";
 import { AccountTransfers } from "./AccountTransfers";
@@ -162,7 +162,7 @@ function StatusButton({ account }: { account: Shape<"Account"> }) {
 function People({ people }: { people: readonly Shape<"Person">[] }) {
   const { t } = useTranslation("operator");
   return (
-    <Panel title={t("account.people")}>
+    <Section title={t("account.people")}>
       {people.length === 0 && (
         <Text size="sm" c="dimmed">
           {t("account.noPeople")}
@@ -173,7 +173,7 @@ function People({ people }: { people: readonly Shape<"Person">[] }) {
           <PersonLine key={person.id} person={person} />
         ))}
       </Stack>
-    </Panel>
+    </Section>
   );
 }
 
@@ -260,7 +260,7 @@ function GroupPanel({ account }: { account: Shape<"Account"> }) {
     { refreshes: ACCOUNT_PATHS, done: t("account.groupSet") },
   );
   return (
-    <Panel title={t("accounts.group")} description={t("account.groupNote")}>
+    <Section title={t("accounts.group")} description={t("account.groupNote")}>
       <Group gap="xs" align="flex-end">
         <Select
           aria-label={t("accounts.group")}
@@ -284,6 +284,6 @@ function GroupPanel({ account }: { account: Shape<"Account"> }) {
           {t("save")}
         </Button>
       </Group>
-    </Panel>
+    </Section>
   );
 }

@@ -6,9 +6,9 @@ import { api } from "../../../api/client";
 import type { Shape } from "../../../api/queries";
 import { formatNumber, formatUsd } from "../../../format";
 import { useLanguage } from "../../../i18n";
+import { Section } from "../../../ui/Section";
 import { FormProblem, useFields } from "../../../ui/useFields";
 import { Dialog, DialogForm } from "../parts/Dialog";
-import { Panel } from "../parts/Panel";
 import {
   COUNTS,
   LIMIT_NAMES,
@@ -34,7 +34,7 @@ export function AccountLimits({ detail }: { detail: Shape<"AccountDetail"> }) {
   const { t } = useTranslation("operator");
   const [isEditing, setEditing] = useState(false);
   return (
-    <Panel
+    <Section
       title={t("account.limits")}
       description={t(detail.account.group_name === null ? "account.limitsNote" : "account.limitsOfGroupNote")}
       actions={
@@ -49,7 +49,7 @@ export function AccountLimits({ detail }: { detail: Shape<"AccountDetail"> }) {
         ))}
       </SimpleGrid>
       {isEditing && <LimitsDialog detail={detail} onClose={() => setEditing(false)} />}
-    </Panel>
+    </Section>
   );
 }
 

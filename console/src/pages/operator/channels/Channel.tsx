@@ -10,13 +10,13 @@ import { useConfirm } from "../../../ui/confirm";
 import { Loaded } from "../../../ui/Loaded";
 import { PageHeader } from "../../../ui/PageHeader";
 import { SearchField } from "../../../ui/SearchField";
+import { Section } from "../../../ui/Section";
 import { useAction } from "../../../ui/useAction";
 import { useFilters } from "../../../ui/useFilters";
 import { Moment } from "../../../ui/values";
 import { decoded, to } from "../parts/addresses";
 import { Back } from "../parts/Back";
 import { Facts } from "../parts/Facts";
-import { Panel } from "../parts/Panel";
 import { type Asked, ChannelDialogs } from "./ChannelDialogs";
 import { STATES, StateBadge } from "./state";
 import { TestPanel } from "./TestPanel";
@@ -89,9 +89,9 @@ function Body({ channel }: { channel: Shape<"Channel"> }) {
             {t(channel.state === "on" ? "channel.madeNote" : "channel.madeOffNote")}
           </Alert>
         )}
-        <Panel title={t("channel.testTitle")}>
+        <Section title={t("channel.testTitle")}>
           <TestPanel channel={channel} />
-        </Panel>
+        </Section>
         <Keys channel={channel} add={() => setAsked({ kind: "addKey", channel })} />
         <Models channel={channel} />
         <Settings channel={channel} />
@@ -154,7 +154,7 @@ function Keys({ channel, add }: { channel: Shape<"Channel">; add: () => void }) 
     if (isSure) remove.mutate(key);
   };
   return (
-    <Panel
+    <Section
       title={t("channel.keysTitle")}
       description={t("channel.keysNote")}
       actions={
@@ -194,7 +194,7 @@ function Keys({ channel, add }: { channel: Shape<"Channel">; add: () => void }) 
           </Group>
         ))}
       </Stack>
-    </Panel>
+    </Section>
   );
 }
 
@@ -239,7 +239,7 @@ function Models({ channel }: { channel: Shape<"Channel"> }) {
   const found = all.filter((names) => names.some((name) => name.toLowerCase().includes(wanted)));
   const shown = isWhole ? found : found.slice(0, SHOWN_MODELS);
   return (
-    <Panel
+    <Section
       title={t("channel.modelsTitle", { count: all.length })}
       description={t("channel.modelsNote")}
       actions={
@@ -281,14 +281,14 @@ function Models({ channel }: { channel: Shape<"Channel"> }) {
           {t("channel.allModels", { count: found.length })}
         </Button>
       )}
-    </Panel>
+    </Section>
   );
 }
 
 function Settings({ channel }: { channel: Shape<"Channel"> }) {
   const { t } = useTranslation("operator");
   return (
-    <Panel title={t("channel.settingsTitle")}>
+    <Section title={t("channel.settingsTitle")}>
       <Facts
         items={[
           [t("channel.priority"), channel.priority],
@@ -308,7 +308,7 @@ function Settings({ channel }: { channel: Shape<"Channel"> }) {
           [t("channel.dropParameters"), channel.drop_parameters.join(", ") || t("none")],
         ]}
       />
-    </Panel>
+    </Section>
   );
 }
 

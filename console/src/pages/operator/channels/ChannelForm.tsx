@@ -17,8 +17,8 @@ import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "wouter";
 import type { Shape } from "../../../api/queries";
+import { Section } from "../../../ui/Section";
 import { FormProblem, useFields } from "../../../ui/useFields";
-import { Panel } from "../parts/Panel";
 import { CredentialInput } from "./ChannelDialogs";
 import {
   type Mapping,
@@ -155,7 +155,7 @@ export function ChannelForm({
   return (
     <form onSubmit={submit} noValidate aria-label={label}>
       <Stack gap="md" maw={820}>
-        <Panel title={t("channel.form.where")} description={t("channel.form.whereNote")}>
+        <Section title={t("channel.form.where")} description={t("channel.form.whereNote")}>
           {isNew && (
             <TextInput
               label={t("channel.name")}
@@ -175,15 +175,15 @@ export function ChannelForm({
             {...form.getInputProps("base_url")}
           />
           {isNew && <CredentialInput {...form.getInputProps("credential")} />}
-        </Panel>
-        <Panel title={t("channel.form.models")}>
+        </Section>
+        <Section title={t("channel.form.models")}>
           <ModelsField
             value={form.values.models}
             onChange={(models) => form.setFieldValue("models", models)}
             error={form.errors.models}
           />
-        </Panel>
-        <Panel title={t("channel.form.traffic")} description={t("channel.form.trafficNote")}>
+        </Section>
+        <Section title={t("channel.form.traffic")} description={t("channel.form.trafficNote")}>
           <SimpleGrid cols={{ base: 1, sm: 2 }}>
             <NumberInput
               label={t("channel.priority")}
@@ -207,8 +207,8 @@ export function ChannelForm({
               {...form.getInputProps("is_on", { type: "checkbox" })}
             />
           )}
-        </Panel>
-        <Panel title={t("channel.form.abort")} description={t("channel.form.abortNote")}>
+        </Section>
+        <Section title={t("channel.form.abort")} description={t("channel.form.abortNote")}>
           <Radio.Group aria-label={t("channel.form.abort")} {...form.getInputProps("abort_policy")}>
             <Stack gap="sm">
               {(["estimate", "no_bill"] as const).map((policy) => (
@@ -221,7 +221,7 @@ export function ChannelForm({
               ))}
             </Stack>
           </Radio.Group>
-        </Panel>
+        </Section>
         <Advanced form={form} />
         <FormProblem problem={problem} />
         <Group gap="xs">
@@ -246,7 +246,7 @@ function Advanced({ form }: { form: ReturnType<typeof useFields<ChannelValues, u
   }, [hasError]);
   const Icon = isOpen ? IconChevronDown : IconChevronRight;
   return (
-    <Panel
+    <Section
       title={t("channel.form.advanced")}
       description={t("channel.form.advancedNote")}
       actions={
@@ -323,7 +323,7 @@ function Advanced({ form }: { form: ReturnType<typeof useFields<ChannelValues, u
           />
         </Stack>
       </Collapse>
-    </Panel>
+    </Section>
   );
 }
 

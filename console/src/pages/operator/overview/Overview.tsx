@@ -8,12 +8,12 @@ import { formatShare } from "../../../format";
 import { useLanguage } from "../../../i18n";
 import { Loaded } from "../../../ui/Loaded";
 import { PageHeader } from "../../../ui/PageHeader";
+import { Section } from "../../../ui/Section";
 import { useFilters } from "../../../ui/useFilters";
 import { Count, Duration, Moment, NoData, Share, Usd } from "../../../ui/values";
 import { growth } from "../parts/amounts";
 import { Facts } from "../parts/Facts";
 import { Figure } from "../parts/Figure";
-import { Panel } from "../parts/Panel";
 import { Causes, ChannelShares } from "./Shares";
 import { MoneyChart, TrafficChart } from "./TrafficCharts";
 
@@ -82,28 +82,28 @@ function Body({ traffic }: { traffic: Shape<"Traffic"> }) {
       </SimpleGrid>
       <Grid gap="md">
         <Grid.Col span={{ base: 12, lg: 7 }}>
-          <Panel title={t("overview.traffic")}>
+          <Section title={t("overview.traffic")}>
             <TrafficChart traffic={traffic} />
-          </Panel>
+          </Section>
         </Grid.Col>
         <Grid.Col span={{ base: 12, lg: 5 }}>
-          <Panel title={t("overview.chargedOverTime")}>
+          <Section title={t("overview.chargedOverTime")}>
             <MoneyChart traffic={traffic} />
-          </Panel>
+          </Section>
         </Grid.Col>
         <Grid.Col span={{ base: 12, lg: 7 }}>
           <Stack gap="md">
-            <Panel title={t("overview.byChannel")} description={t("overview.byChannelNote")}>
+            <Section title={t("overview.byChannel")} description={t("overview.byChannelNote")}>
               <ChannelShares channels={traffic.channels} />
-            </Panel>
+            </Section>
             <Money traffic={traffic} />
           </Stack>
         </Grid.Col>
         <Grid.Col span={{ base: 12, lg: 5 }}>
           <Stack gap="md">
-            <Panel title={t("overview.causes")} description={t("overview.causesNote")}>
+            <Section title={t("overview.causes")} description={t("overview.causesNote")}>
               <Causes errors={traffic.errors} />
-            </Panel>
+            </Section>
             <Audit audit={traffic.audit} />
           </Stack>
         </Grid.Col>
@@ -115,7 +115,7 @@ function Body({ traffic }: { traffic: Shape<"Traffic"> }) {
 function Money({ traffic }: { traffic: Shape<"Traffic"> }) {
   const { t } = useTranslation("operator");
   return (
-    <Panel title={t("overview.money")}>
+    <Section title={t("overview.money")}>
       <Facts
         items={[
           [t("overview.credited"), <Usd key="credited" value={traffic.credited_usd} />],
@@ -147,7 +147,7 @@ function Money({ traffic }: { traffic: Shape<"Traffic"> }) {
           [t("overview.firstOutput"), <Duration key="first" milliseconds={traffic.totals.first_output_ms} />],
         ]}
       />
-    </Panel>
+    </Section>
   );
 }
 
@@ -185,13 +185,13 @@ function Audit({ audit }: { audit: Shape<"AuditResult"> }) {
   const { t } = useTranslation("operator");
   if (audit.ran === null) {
     return (
-      <Panel title={t("overview.audit")} description={t("overview.auditWhat")}>
+      <Section title={t("overview.audit")} description={t("overview.auditWhat")}>
         <Text size="sm">{t("overview.auditNotRun")}</Text>
-      </Panel>
+      </Section>
     );
   }
   return (
-    <Panel title={t("overview.audit")} description={t("overview.auditWhat")}>
+    <Section title={t("overview.audit")} description={t("overview.auditWhat")}>
       <Facts
         items={[
           [
@@ -211,7 +211,7 @@ function Audit({ audit }: { audit: Shape<"AuditResult"> }) {
           [t("overview.auditTook"), <Duration key="took" milliseconds={audit.took_ms} />],
         ]}
       />
-    </Panel>
+    </Section>
   );
 }
 

@@ -7,11 +7,11 @@ import { Link } from "wouter";
 import { apiQuery, type Shape } from "../../../api/queries";
 import { Loaded } from "../../../ui/Loaded";
 import { PageHeader } from "../../../ui/PageHeader";
+import { Section } from "../../../ui/Section";
 import { Count, Moment } from "../../../ui/values";
 import { to } from "../parts/addresses";
 import { Back } from "../parts/Back";
 import { Facts } from "../parts/Facts";
-import { Panel } from "../parts/Panel";
 import { FiguresTable } from "./FiguresTable";
 import { PriceForm } from "./PriceForm";
 import { PriceState } from "./PriceState";
@@ -65,7 +65,7 @@ function Body({ found }: { found: Shape<"PricedModel"> }) {
           <FiguresTable figures={price.figures} label={t("prices.scheduledFigures")} />
         </Alert>
       ))}
-      <Panel
+      <Section
         title={t(found.price === null ? "prices.firstPrice" : "prices.newVersion")}
         description={t("prices.newVersionNote")}
       >
@@ -75,7 +75,7 @@ function Body({ found }: { found: Shape<"PricedModel"> }) {
           before={found.price}
           onDone={() => setSaved(saved + 1)}
         />
-      </Panel>
+      </Section>
       {known.length > 0 && <History model={found.model} inForce={found.price?.version ?? null} />}
     </Stack>
   );
@@ -105,7 +105,7 @@ function InForce({ found }: { found: Shape<"PricedModel"> }) {
       </Group>
     );
   return (
-    <Panel title={t("prices.now")} actions={<PriceState model={found} />}>
+    <Section title={t("prices.now")} actions={<PriceState model={found} />}>
       {price === null ? (
         <Text size="sm">{t(found.channels.length > 0 ? "prices.refusedNote" : "prices.noPriceNote")}</Text>
       ) : (
@@ -125,7 +125,7 @@ function InForce({ found }: { found: Shape<"PricedModel"> }) {
               ] as const)),
         ]}
       />
-    </Panel>
+    </Section>
   );
 }
 
@@ -133,7 +133,7 @@ function History({ model, inForce }: { model: string; inForce: number | null }) 
   const { t } = useTranslation("operator");
   const versions = useQuery(apiQuery("/api/operator/prices/{model}", { path: { model } }));
   return (
-    <Panel title={t("prices.history")} description={t("prices.historyNote")}>
+    <Section title={t("prices.history")} description={t("prices.historyNote")}>
       <Loaded query={versions}>
         {({ items }) => (
           <Stack gap="lg">
@@ -166,6 +166,6 @@ function History({ model, inForce }: { model: string; inForce: number | null }) 
           </Stack>
         )}
       </Loaded>
-    </Panel>
+    </Section>
   );
 }

@@ -3,9 +3,9 @@ import { type FormEvent, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useLocation } from "wouter";
 import { PageHeader } from "../../../ui/PageHeader";
+import { Section } from "../../../ui/Section";
 import { to } from "../parts/addresses";
 import { Back } from "../parts/Back";
-import { Panel } from "../parts/Panel";
 
 /** Asks which model; the rest is on the model's own page. */
 export function NewPrice() {
@@ -20,7 +20,7 @@ export function NewPrice() {
     <>
       <Back href="/operator/prices" label={t("common:navigation.prices")} />
       <PageHeader title={t("prices.new")} description={t("prices.newNote")} />
-      <Panel title={t("prices.whichModel")}>
+      <Section title={t("prices.whichModel")}>
         <form onSubmit={submit}>
           <Stack gap="md" maw={520}>
             <TextInput
@@ -40,7 +40,7 @@ export function NewPrice() {
             </Group>
           </Stack>
         </form>
-      </Panel>
+      </Section>
     </>
   );
 }

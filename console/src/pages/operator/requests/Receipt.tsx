@@ -3,9 +3,9 @@ import { useTranslation } from "react-i18next";
 import type { Shape } from "../../../api/queries";
 import { formatNumber, formatUsd } from "../../../format";
 import { useLanguage } from "../../../i18n";
+import { Section } from "../../../ui/Section";
 import { Moment } from "../../../ui/values";
 import { Facts } from "../parts/Facts";
-import { Panel } from "../parts/Panel";
 import { KINDS, useLength } from "../prices/FiguresTable";
 
 type Charge = Shape<"ReceiptView">["charges"][number];
@@ -15,7 +15,7 @@ export function Receipt({ receipt }: { receipt: Shape<"ReceiptView"> }) {
   const { t } = useTranslation("operator");
   const { locale } = useLanguage();
   return (
-    <Panel title={t("receipt.title")} description={t("receipt.note")}>
+    <Section title={t("receipt.title")} description={t("receipt.note")}>
       {receipt.charges.length === 0 && (
         <Text size="sm">{t(receipt.closed === null ? "receipt.notYet" : "receipt.noCharge")}</Text>
       )}
@@ -50,7 +50,7 @@ export function Receipt({ receipt }: { receipt: Shape<"ReceiptView"> }) {
           ],
         ]}
       />
-    </Panel>
+    </Section>
   );
 }
 

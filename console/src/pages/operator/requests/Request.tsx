@@ -6,12 +6,12 @@ import { apiQuery, type Shape } from "../../../api/queries";
 import { CopyButton } from "../../../ui/CopyButton";
 import { Loaded } from "../../../ui/Loaded";
 import { PageHeader } from "../../../ui/PageHeader";
+import { Section } from "../../../ui/Section";
 import { Duration, Moment, Usd } from "../../../ui/values";
 import { decoded, to } from "../parts/addresses";
 import { Back } from "../parts/Back";
 import { Facts } from "../parts/Facts";
 import { Figure } from "../parts/Figure";
-import { Panel } from "../parts/Panel";
 import { Receipt } from "./Receipt";
 import { Waterfall } from "./Waterfall";
 
@@ -65,7 +65,7 @@ function Body({ detail }: { detail: Shape<"RequestDetail"> }) {
           value={<Duration milliseconds={last ? last.began_ms + last.took_ms : null} />}
         />
       </SimpleGrid>
-      <Panel title={t("request.what")}>
+      <Section title={t("request.what")}>
         <Facts
           items={[
             [
@@ -97,8 +97,8 @@ function Body({ detail }: { detail: Shape<"RequestDetail"> }) {
             ],
           ]}
         />
-      </Panel>
-      <Panel title={t("request.attemptsTitle")} description={t("request.attemptsNote")}>
+      </Section>
+      <Section title={t("request.attemptsTitle")} description={t("request.attemptsNote")}>
         {detail.attempts.length === 0 ? (
           <Text size="sm" c="dimmed">
             {t(receipt.closed === null ? "request.noAttemptsYet" : "request.noAttempts")}
@@ -106,7 +106,7 @@ function Body({ detail }: { detail: Shape<"RequestDetail"> }) {
         ) : (
           <Waterfall attempts={detail.attempts} />
         )}
-      </Panel>
+      </Section>
       <Receipt receipt={receipt} />
     </Stack>
   );

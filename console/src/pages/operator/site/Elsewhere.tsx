@@ -1,7 +1,7 @@
 import { Code, Text } from "@mantine/core";
 import { useTranslation } from "react-i18next";
+import { Section } from "../../../ui/Section";
 import { Facts } from "../parts/Facts";
-import { Panel } from "../parts/Panel";
 
 const PARTS = ["address", "mail", "signIn", "sessions", "requests", "failover"] as const;
 const NAMES: Record<(typeof PARTS)[number], readonly string[]> = {
@@ -18,7 +18,7 @@ export function Elsewhere() {
   const { t } = useTranslation("operator");
   return (
     <div style={{ maxWidth: 820, marginTop: "var(--mantine-spacing-md)" }}>
-      <Panel title={t("site.elsewhere")} description={t("site.elsewhereNote")}>
+      <Section title={t("site.elsewhere")} description={t("site.elsewhereNote")}>
         <Facts
           items={PARTS.map(
             (part) =>
@@ -32,7 +32,7 @@ export function Elsewhere() {
               ] as const,
           )}
         />
-      </Panel>
+      </Section>
     </div>
   );
 }

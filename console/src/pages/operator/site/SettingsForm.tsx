@@ -6,9 +6,9 @@ import { useTranslation } from "react-i18next";
 import { ApiError, api } from "../../../api/client";
 import { queryClient, refresh, type Shape } from "../../../api/queries";
 import { LANGUAGES } from "../../../i18n";
+import { Section } from "../../../ui/Section";
 import { FormProblem, useFields } from "../../../ui/useFields";
 import { nanoOf } from "../parts/amounts";
-import { Panel } from "../parts/Panel";
 import { SomebodyElse } from "./SomebodyElse";
 
 type Settings = Shape<"SiteSettings">;
@@ -77,7 +77,7 @@ export function SettingsForm({ settings }: { settings: Settings }) {
             }}
           />
         )}
-        <Panel title={t("site.general")}>
+        <Section title={t("site.general")}>
           <SimpleGrid cols={{ base: 1, sm: 2 }}>
             <TextInput
               label={t("site.name")}
@@ -93,8 +93,8 @@ export function SettingsForm({ settings }: { settings: Settings }) {
               {...form.getInputProps("contact")}
             />
           </SimpleGrid>
-        </Panel>
-        <Panel title={t("site.signUp")}>
+        </Section>
+        <Section title={t("site.signUp")}>
           <Radio.Group aria-label={t("site.signUp")} {...form.getInputProps("sign_up")}>
             <Stack gap="sm">
               {MODES.map((mode) => (
@@ -116,7 +116,7 @@ export function SettingsForm({ settings }: { settings: Settings }) {
             maw="100%"
             {...form.getInputProps("sign_up_credit_usd")}
           />
-        </Panel>
+        </Section>
         <Texts form={form} name="notice" />
         <Texts form={form} name="about" />
         <FormProblem problem={problem?.code === "site_changed" ? null : problem} />
@@ -145,7 +145,7 @@ function Texts({
   const { t } = useTranslation("operator");
   const [isShown, setShown] = useState(false);
   return (
-    <Panel
+    <Section
       title={t(`site.${name}`)}
       description={t(`site.${name}Note`)}
       actions={
@@ -171,7 +171,7 @@ function Texts({
           </Stack>
         ))}
       </SimpleGrid>
-    </Panel>
+    </Section>
   );
 }
 

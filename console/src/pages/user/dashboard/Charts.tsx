@@ -4,7 +4,7 @@ import type { Shape } from "../../../api/queries";
 import { formatNumber, formatStep, formatTokens, formatUsd } from "../../../format";
 import { useLanguage } from "../../../i18n";
 import { Chart, type ChartPoint, type ChartSeries } from "../../../ui/Chart";
-import { Panel } from "../parts/Panel";
+import { Section } from "../../../ui/Section";
 
 const MODELS_MAX = 6;
 
@@ -17,7 +17,7 @@ export function Charts({ overview }: { overview: Shape<"Overview"> }) {
   const spending = spendingOf(overview, t("dashboard.otherModels"));
   return (
     <>
-      <Panel title={t("dashboard.spendByModel")}>
+      <Section size="h4" title={t("dashboard.spendByModel")}>
         <Chart
           kind="bar"
           isStacked
@@ -27,9 +27,9 @@ export function Charts({ overview }: { overview: Shape<"Overview"> }) {
           formatX={formatX}
           formatY={(usd) => formatUsd(plain(usd), locale)}
         />
-      </Panel>
+      </Section>
       <SimpleGrid cols={{ base: 1, lg: 2 }} spacing="lg">
-        <Panel title={t("dashboard.requestsAndErrors")}>
+        <Section size="h4" title={t("dashboard.requestsAndErrors")}>
           <Chart
             kind="bar"
             isStacked
@@ -46,8 +46,8 @@ export function Charts({ overview }: { overview: Shape<"Overview"> }) {
             formatX={formatX}
             formatY={(count) => formatNumber(count, locale)}
           />
-        </Panel>
-        <Panel title={t("dashboard.tokens")}>
+        </Section>
+        <Section size="h4" title={t("dashboard.tokens")}>
           <Chart
             kind="bar"
             isStacked
@@ -66,7 +66,7 @@ export function Charts({ overview }: { overview: Shape<"Overview"> }) {
             formatX={formatX}
             formatY={(tokens) => formatTokens(tokens, locale)}
           />
-        </Panel>
+        </Section>
       </SimpleGrid>
     </>
   );

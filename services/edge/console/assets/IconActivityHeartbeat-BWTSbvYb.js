@@ -1,0 +1,1 @@
+import{M as e}from"./ui-CG4ra9lF.js";var t=e(`outline`,`activity-heartbeat`,`ActivityHeartbeat`,[[`path`,{d:`M3 12h4.5l1.5 -6l4 12l2 -9l1.5 3h4.5`,key:`svg-0`}]]);export{t};

@@ -1,0 +1,1 @@
+import{Yt as e}from"./ui-CG4ra9lF.js";import{i as t}from"./vendor-uyb9zI8e.js";var n=t();function r({children:t,width:r=280,isCode:i=!1}){return(0,n.jsx)(e,{span:!0,inherit:!0,truncate:!0,title:t,style:{display:`inline-block`,verticalAlign:`bottom`,maxWidth:`min(${r}px, var(--long-most, 100vw))`},...i?{ff:`monospace`,fz:`0.8125rem`}:{},children:t})}export{r as t};

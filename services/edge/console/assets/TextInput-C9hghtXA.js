@@ -1,1 +1,0 @@
-import{fn as e,on as t}from"./ui-cIWOEiKA.js";import{t as n}from"./InputBase-DmbA592A.js";import{i as r}from"./vendor-uyb9zI8e.js";var i=r(),a=t(t=>{let r=e([`Input`,`InputWrapper`,`TextInput`],null,t);return(0,i.jsx)(n,{component:`input`,...r,__staticSelector:`TextInput`})});a.classes=n.classes,a.displayName=`@mantine/core/TextInput`;export{a as t};

@@ -1,1 +1,0 @@
-import{at as e}from"./ui-cIWOEiKA.js";function t(){let{t,i18n:r}=e(`operator`),i=e=>r.exists(`operator:${e}`);return{result:e=>i(`result.${e}`)?t(`result.${e}`):n(e),resultHelp:e=>i(`resultHelp.${e}`)?t(`resultHelp.${e}`):null,error:e=>i(`error.${e}`)?t(`error.${e}`):n(e),action:e=>i(`action.${e}`)?t(`action.${e}`):n(e)}}function n(e){return e.replaceAll(`_`,` `)}export{t};
