@@ -3,6 +3,8 @@
 import asyncio
 from importlib.metadata import version
 
+import msgspec
+
 from services.edge.api import table
 from services.edge.api.context import Context, Handler
 from services.edge.api.endpoint import Endpoint, Nothing
@@ -10,7 +12,7 @@ from services.edge.api.memory import Memory
 from services.edge.api.shapes import operator as operator_shapes
 from services.edge.api.shapes import site as shapes
 from shared.bus import Bus
-from shared.contracts import billing, dispatcher, site
+from shared.contracts import accounts, billing, dispatcher, site
 from shared.contracts.call import Empty
 from shared.errors import InvalidRequest
 from shared.money import nano_from_usd, usd_from_nano, usd_per_million_from_pico
@@ -38,8 +40,15 @@ async def get_site(context: Context, ask: Nothing, query: Nothing) -> shapes.Sit
 
 
 async def models(context: Context, ask: Nothing, query: Nothing) -> shapes.Models:
-    """Return every model that a channel offers and that has a price, by name."""
-    return await _MODELS.get(context.bus)
+    """Return every model that a channel offers and that has a price, by name; for a person those that their group may call."""
+    known = await _MODELS.get(context.bus)
+    if not context.is_signed_in:
+        return known
+    question = accounts.GetLimits(account_id=context.person.account_id)
+    allowed = (await context.bus.call(accounts.GET_LIMITS, question)).allowed_models
+    if not allowed:
+        return known
+    return msgspec.structs.replace(known, items=tuple(each for each in known.items if each.id in allowed))
 
 
 async def outbox(context: Context, ask: Nothing, query: Nothing) -> shapes.Outbox:

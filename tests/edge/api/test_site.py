@@ -4,13 +4,15 @@ import asyncio
 
 import msgspec
 
+from services.edge.api import table
+from services.edge.api.shapes import operator as shapes
 from shared.bus import Bus
 from shared.contracts import billing, dispatcher
 from shared.contracts.call import OPERATOR
 from shared.ids import uuid7
 from tests.cli.conftest import Relay
 from tests.edge.api.browser import NEW, TOKEN, Browser, Reply, address
-from tests.edge.api.conftest import open_sign_up, settings_of, signed_in
+from tests.edge.api.conftest import Operator, open_sign_up, settings_of, signed_in
 
 
 async def test_operators_invite(browser: Browser, url: str, running: Relay) -> None:
@@ -109,6 +111,33 @@ async def test_the_models_are_those_that_can_be_called(browser: Browser, running
         "capabilities": ["vision"],
     }  # fmt: skip
     assert not {unpriced, unserved} & set(items)
+
+
+async def test_a_person_is_shown_what_their_group_may_call(op: Operator) -> None:
+    """And nothing that would be refused."""
+    mine, other = (f"{kind}-{uuid7().hex}" for kind in ("mine", "other"))
+    async with Bus(settings_of(op.running, OPERATOR), party=OPERATOR) as bus:
+        channel = dispatcher.CreateChannel(
+            name=f"c-{uuid7().hex[:12]}",
+            base_url="https://api.example.org/v1",
+            credential="sk-secret",
+            models={mine: mine, other: other},
+        )
+        await bus.call(dispatcher.CREATE_CHANNEL, channel)
+        for model in (mine, other):
+            await bus.call(billing.SET_PRICE, price(model))
+    for _ in range(100):
+        if {mine, other} <= {each.id for each in (await op.do(table.MODELS)).items}:
+            break
+        await asyncio.sleep(0.1)
+
+    group = shapes.Group(name=f"few {uuid7().hex}", allowed_models=(mine, "gone"))
+    await op.do(table.PUT_GROUP, group)
+    await op.do(
+        table.SET_ACCOUNT_GROUP, shapes.SetGroup(group_name=group.name), account_id=op.user.account_id
+    )
+
+    assert [each.id for each in (await op.do(table.MODELS)).items] == [mine]
 
 
 def price(model: str) -> billing.SetPrice:
