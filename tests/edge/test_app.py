@@ -113,7 +113,7 @@ async def test_what_a_drain_cannot_wait_for_is_cut_visibly(
     """An error event and no end, or a status; the holds are ended and then the lease is given back."""
     upstream = await upstreams.simulator("out=5000 tps=100")
     await upstreams.channel(upstream)
-    async with edge_of(around, msgspec.structs.replace(settings, drain_seconds=0.3)) as edge:
+    async with edge_of(around, msgspec.structs.replace(settings, drain_seconds=1.5)) as edge:
         streamed = asyncio.create_task(stream(edge, max_tokens=5000))
         plain = asyncio.create_task(edge.post(max_tokens=5000))
         # Ten tokens after its first one, a stream's answer has begun.
