@@ -13,7 +13,6 @@ from services.edge.api.shapes import operator, people
 from services.edge.api.shapes.site import Model, Models
 from tests.api.client import POLL_SECONDS, Ask, Asker, sign_in
 from tests.api.world import Person, World
-from tests.browser.gallery.walk import sign_in_with
 from tests.browser.visitor import Visitor
 from tests.browser.words import Language, Words
 
@@ -99,7 +98,7 @@ class Desk:
 
 async def sit_down(world: World, visitor: Visitor, session: Asker | None = None) -> Desk:
     """Let a visitor be the operator, or whoever else has this session."""
-    await sign_in_with(visitor, session or world.operator.browser)
+    await visitor.sign_in_with(session or world.operator.browser)
     return Desk(world, visitor)
 
 

@@ -12,7 +12,6 @@ from tests.api.world import World
 from tests.browser import axe
 from tests.browser.caller import Caller
 from tests.browser.conftest import Arrive
-from tests.browser.gallery.walk import sign_in_with
 from tests.browser.pages import NOT_FOUND, Access, pages
 from tests.browser.visitor import HEIGHT, NARROW, WIDE, Visitor
 from tests.browser.words import Words
@@ -40,7 +39,7 @@ async def test_axe_finds_nothing_serious_and_a_phone_is_wide_enough(
     visitors = [await arriving() for _ in range(AT_ONCE)]
     if session is not None:
         for visitor in visitors:
-            await sign_in_with(visitor, session)
+            await visitor.sign_in_with(session)
 
     parts = [addresses[number::AT_ONCE] for number in range(AT_ONCE)]
     found = await asyncio.gather(*map(_faults, visitors, parts))
@@ -106,7 +105,7 @@ async def test_the_switches_of_language_and_colours_hold(arriving: Arrive, calle
     await visitor.page.get_by_role("button", name=chinese("common:scheme.switch", now=now, next=to)).click()
     await expect(root).to_have_attribute("data-mantine-color-scheme", "dark")
 
-    await sign_in_with(visitor, caller.person.browser)
+    await visitor.sign_in_with(caller.person.browser)
     await visitor.go("/keys")
     await visitor.page.get_by_role("heading", name=chinese("user:keys.title")).wait_for()
     await expect(root).to_have_attribute("data-mantine-color-scheme", "dark")
@@ -123,13 +122,13 @@ async def test_the_first_tab_skips_to_the_content(visitor: Visitor, caller: Call
         await visitor.page.keyboard.press("Enter")
         await visitor.page.keyboard.press("Tab")
         assert await visitor.page.evaluate("() => document.activeElement.closest('main') !== null")
-        await sign_in_with(visitor, caller.person.browser)
+        await visitor.sign_in_with(caller.person.browser)
 
 
 async def test_a_dialog_holds_the_focus_and_gives_it_back(visitor: Visitor, caller: Caller) -> None:
     """Tab goes round inside, Escape closes, and the focus is where it was."""
     page = visitor.page
-    await sign_in_with(visitor, caller.person.browser)
+    await visitor.sign_in_with(caller.person.browser)
     await visitor.go("/keys")
     create = visitor.button("user:keys.create")
     await create.focus()
@@ -148,7 +147,7 @@ async def test_a_dialog_holds_the_focus_and_gives_it_back(visitor: Visitor, call
 async def test_a_table_and_its_menus_work_by_keyboard(visitor: Visitor, caller: Caller) -> None:
     """A line opens and closes, and a menu does what it offers, without a mouse."""
     page = visitor.page
-    await sign_in_with(visitor, caller.person.browser)
+    await visitor.sign_in_with(caller.person.browser)
     await visitor.go("/keys")
     row = page.get_by_role("row").filter(has_text="laptop")
     await row.get_by_role("button").first.focus()
@@ -171,7 +170,7 @@ async def test_a_table_and_its_menus_work_by_keyboard(visitor: Visitor, caller: 
 async def test_the_navigation_of_a_phone_opens_and_closes(arriving: Arrive, caller: Caller) -> None:
     """It is out of the way until it is wanted, and goes away once somebody has gone somewhere."""
     visitor = await arriving(width=NARROW)
-    await sign_in_with(visitor, caller.person.browser)
+    await visitor.sign_in_with(caller.person.browser)
     await visitor.go("/dashboard")
     wallet = visitor.link("common:navigation.wallet")
     await expect(wallet).not_to_be_in_viewport()

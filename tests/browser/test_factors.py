@@ -6,7 +6,6 @@ from playwright.async_api import expect
 from shared.messages import render
 from tests.api.world import World
 from tests.browser.conftest import Arrive
-from tests.browser.gallery.walk import sign_in_with
 from tests.browser.visitor import Visitor, code_of
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
@@ -15,7 +14,7 @@ pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope
 async def test_an_authenticator_is_set_up_and_asked_for(arriving: Arrive, world: World) -> None:
     """Its code lets in once, a recovery code too; the account page says how many of those are left."""
     ada, visitor = await world.newcomer("ada"), await arriving()
-    await sign_in_with(visitor, ada.browser)
+    await visitor.sign_in_with(ada.browser)
     secret, used, recovery_codes = await _set_up(visitor)
 
     elsewhere = await arriving()
@@ -42,7 +41,7 @@ async def test_an_authenticator_is_removed_after_a_question(visitor: Visitor, wo
     """Whoever thinks better of it keeps it."""
     ada = await world.newcomer("ada")
     await world.add_totp(ada)
-    await sign_in_with(visitor, ada.browser)
+    await visitor.sign_in_with(ada.browser)
     await visitor.open("/account")
     section = visitor.page.get_by_role("region", name=visitor.words("account:totp.title"))
     dialog = visitor.page.get_by_role("dialog")
@@ -63,7 +62,7 @@ async def test_a_passkey_signs_in_alone_and_as_the_second_factor(visitor: Visito
     """It is added with a name, works instead of the password and after it, and is removed after a question."""
     ada = await world.newcomer("ada")
     await visitor.add_authenticator()
-    await sign_in_with(visitor, ada.browser)
+    await visitor.sign_in_with(ada.browser)
     await visitor.open("/account")
     await visitor.button("account:passkeys.add").click()
     await visitor.field("account:name").fill("laptop")

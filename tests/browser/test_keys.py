@@ -11,7 +11,6 @@ from services.edge.api.shapes import wallet
 from tests.api.client import Ask
 from tests.api.world import World
 from tests.browser.caller import Caller
-from tests.browser.gallery.walk import sign_in_with
 from tests.browser.visitor import Visitor
 from tests.e2e.stack import RunningStack
 
@@ -38,7 +37,7 @@ def _status(site: RunningStack, secret: str) -> int:
 async def test_a_key_is_made_with_everything_it_can_have(visitor: Visitor, world: World) -> None:
     """Models, addresses, limits and a last day: what was typed is what holds, and the list shows it."""
     ada = await world.newcomer("ada")
-    await sign_in_with(visitor, ada.browser)
+    await visitor.sign_in_with(ada.browser)
     await visitor.open("/keys")
     await visitor.text("user:keys.none").wait_for()
     await visitor.button("user:keys.create").first.click()
@@ -82,7 +81,7 @@ async def _fill_in(visitor: Visitor, dialog: Locator, last_day: datetime.date) -
 async def test_what_the_server_refuses_stands_at_its_field(visitor: Visitor, world: World) -> None:
     """An address that is none; the rest of the form stays as it is."""
     ada = await world.newcomer("ada")
-    await sign_in_with(visitor, ada.browser)
+    await visitor.sign_in_with(ada.browser)
     await visitor.open("/keys?create=yes")
     await visitor.field("user:keys.name").fill("workshop")
     addresses = visitor.page.get_by_role("dialog").get_by_label(visitor.words("user:keys.addresses"))
@@ -101,7 +100,7 @@ async def test_a_key_is_renamed_and_replaced(visitor: Visitor, world: World, sit
     """The new one is shown once, and works in place of the old."""
     ada = await world.newcomer("ada")
     first = await ada.browser.get(table.MAKE_KEY, wallet.MadeKey, Ask(body={"name": "laptop"}))
-    await sign_in_with(visitor, ada.browser)
+    await visitor.sign_in_with(ada.browser)
     await visitor.open("/keys")
 
     await _act(visitor, "laptop", "user:keys.edit")
@@ -125,7 +124,7 @@ async def test_a_key_is_ended_by_its_name(visitor: Visitor, world: World, site: 
     """Another word does not do; from then on it is refused."""
     ada = await world.newcomer("ada")
     made = await ada.browser.get(table.MAKE_KEY, wallet.MadeKey, Ask(body={"name": "notebook"}))
-    await sign_in_with(visitor, ada.browser)
+    await visitor.sign_in_with(ada.browser)
     await visitor.open("/keys")
     active = _row(visitor, "notebook").filter(has_text=visitor.words("user:keyState.active"))
     await expect(active).to_have_count(1)
@@ -146,7 +145,7 @@ async def test_the_list_tells_the_last_use_and_finds(visitor: Visitor, caller: C
     # What the service does by itself, once a minute.
     used = "UPDATE auth.api_key SET last_used_at = now() WHERE id = $1"
     await world.database.execute(used, caller.key.key.id)
-    await sign_in_with(visitor, caller.person.browser)
+    await visitor.sign_in_with(caller.person.browser)
     await visitor.open("/keys")
     await expect(_row(visitor, "laptop").get_by_role("time").first).to_be_visible()
     await visitor.page.get_by_role("searchbox").fill("serv")

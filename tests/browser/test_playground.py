@@ -12,7 +12,6 @@ from tests.api.client import Ask
 from tests.api.world import World
 from tests.browser import programs
 from tests.browser.caller import MODEL, OTHER_MODEL, Caller, settled
-from tests.browser.gallery.walk import sign_in_with
 from tests.browser.visitor import Visitor
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
@@ -38,7 +37,7 @@ async def test_two_models_answer_side_by_side_and_say_what_it_cost(visitor: Visi
     """Each with its tokens and, once it is settled, its charge, which leads to the receipt."""
     ada = await world.newcomer("ada")
     await world.credit(ada)
-    await sign_in_with(visitor, ada.browser)
+    await visitor.sign_in_with(ada.browser)
     await visitor.open("/playground")
     await visitor.button("user:playground.add").click()
     for number, model in enumerate((MODEL, OTHER_MODEL), start=1):
@@ -68,7 +67,7 @@ async def test_an_answer_is_stopped(visitor: Visitor, world: World) -> None:
     """What came stays, with a word about it; the log says that it was left."""
     ada = await world.newcomer("ada")
     await world.credit(ada)
-    await sign_in_with(visitor, ada.browser)
+    await visitor.sign_in_with(ada.browser)
     await visitor.open("/playground")
     await _say(visitor, "Tell me a long story. [[sim out=2000 tps=20]]")
     await _answers(visitor).get_by_role("paragraph").nth(1).wait_for()
@@ -82,7 +81,7 @@ async def test_an_answer_is_stopped(visitor: Visitor, world: World) -> None:
 async def test_without_money_the_answer_says_what_to_do(visitor: Visitor, world: World) -> None:
     """The sentence of the API, and the way to the wallet."""
     ada = await world.newcomer("ada")
-    await sign_in_with(visitor, ada.browser)
+    await visitor.sign_in_with(ada.browser)
     await visitor.open("/playground")
     await _say(visitor, "Hello.")
     await _answers(visitor).get_by_role("alert").get_by_role("link").click()
@@ -93,7 +92,7 @@ async def test_a_break_is_told_and_the_answer_is_asked_for_again(visitor: Visito
     """What came before it stays, and is not passed off as whole."""
     ada = await world.newcomer("ada")
     await world.credit(ada)
-    await sign_in_with(visitor, ada.browser)
+    await visitor.sign_in_with(ada.browser)
     await visitor.open("/playground")
     await _choose(
         visitor, visitor.page.get_by_role("combobox", name=visitor.words("user:playground.model")), MODEL
@@ -109,7 +108,7 @@ async def test_a_break_is_told_and_the_answer_is_asked_for_again(visitor: Visito
 
 async def test_the_code_of_a_call_makes_it(visitor: Visitor, spender: Caller, tmp_path: Path) -> None:
     """In each language, with every character of its message, such as quotes of both kinds."""
-    await sign_in_with(visitor, spender.person.browser)
+    await visitor.sign_in_with(spender.person.browser)
     await visitor.open("/playground")
     await visitor.field("user:playground.message").fill('It\'s "here" \\ $HOME `now`. [[sim out=6]]\n你好')
     await visitor.button("user:playground.showCode").click()

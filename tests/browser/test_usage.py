@@ -9,7 +9,6 @@ from services.edge.receipts import ReceiptView
 from tests.api.client import Ask
 from tests.api.world import World
 from tests.browser.caller import MODEL, OTHER_MODEL, Caller
-from tests.browser.gallery.walk import sign_in_with
 from tests.browser.visitor import Visitor
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
@@ -30,7 +29,7 @@ async def _choose(visitor: Visitor, field: str, option: str) -> None:
 
 async def test_the_log_shows_what_fits_its_filters(visitor: Visitor, caller: Caller) -> None:
     """By model, by key and by state; the view has an address of its own, and clearing brings all back."""
-    await sign_in_with(visitor, caller.person.browser)
+    await visitor.sign_in_with(caller.person.browser)
     await visitor.open("/usage")
     await expect(_rows(visitor)).to_have_count(2)
 
@@ -50,7 +49,7 @@ async def test_the_log_shows_what_fits_its_filters(visitor: Visitor, caller: Cal
 
 async def test_a_request_is_found_by_its_id(visitor: Visitor, caller: Caller) -> None:
     """What is no id says how one looks; that of nobody finds nothing."""
-    await sign_in_with(visitor, caller.person.browser)
+    await visitor.sign_in_with(caller.person.browser)
     await visitor.open("/usage")
     search = visitor.page.get_by_role("searchbox", name=visitor.words("user:usage.search"))
     await search.fill("the one of yesterday")
@@ -64,7 +63,7 @@ async def test_a_request_is_found_by_its_id(visitor: Visitor, caller: Caller) ->
 
 async def test_a_failed_call_says_why_and_opens_its_receipt(visitor: Visitor, caller: Caller) -> None:
     """The cause is a sentence, in the line and in the receipt, which says that nothing was charged; Escape leads back."""
-    await sign_in_with(visitor, caller.person.browser)
+    await visitor.sign_in_with(caller.person.browser)
     await visitor.open("/usage?state=failed")
     calls = (await caller.person.browser.get(table.CALLS, wallet.Calls)).items
     error = next(each.error for each in calls if each.id == caller.failed)
@@ -86,14 +85,14 @@ async def test_a_receipt_has_an_address(visitor: Visitor, caller: Caller, world:
     """It opens from a bookmark with the ledger's figures; that of somebody else is not there."""
     ask = Ask(path={"request_id": caller.good})
     known = await caller.person.browser.get(table.RECEIPT, ReceiptView, ask)
-    await sign_in_with(visitor, caller.person.browser)
+    await visitor.sign_in_with(caller.person.browser)
     await visitor.open(f"/usage/{caller.good}")
     receipt = visitor.page.get_by_role("dialog", name=visitor.words("user:receipt.title"))
     charged = receipt.get_by_role("row").filter(has_text=visitor.words("user:receipt.charged")).last
     await expect(charged).to_contain_text(f"US${known.charged_usd}")
 
     theirs = await world.newcomer("ada")
-    await sign_in_with(visitor, theirs.browser)
+    await visitor.sign_in_with(theirs.browser)
     await visitor.open(f"/usage/{caller.good}")
     await expect(receipt.get_by_role("alert")).to_be_visible()
     assert MODEL not in await receipt.inner_text()
@@ -101,7 +100,7 @@ async def test_a_receipt_has_an_address(visitor: Visitor, caller: Caller, world:
 
 async def test_the_dashboard_shows_what_was_called(visitor: Visitor, caller: Caller) -> None:
     """Figures, charts that can be read as tables, and both models and keys."""
-    await sign_in_with(visitor, caller.person.browser)
+    await visitor.sign_in_with(caller.person.browser)
     await visitor.open("/dashboard")
     spent = (await caller.person.browser.get(table.OVERVIEW, wallet.Overview)).totals
     figures = visitor.page.get_by_role("main").get_by_role("definition")
@@ -120,7 +119,7 @@ async def test_the_dashboard_shows_what_was_called(visitor: Visitor, caller: Cal
 async def test_before_the_first_call_there_is_no_data(visitor: Visitor, world: World) -> None:
     """Where nothing was measured it says so, and no zero stands for it; the first steps lead on."""
     ada = await world.newcomer("ada")
-    await sign_in_with(visitor, ada.browser)
+    await visitor.sign_in_with(ada.browser)
     await visitor.open("/dashboard")
     await visitor.heading("user:start.title").wait_for()
     no_data = visitor.words("common:noData")

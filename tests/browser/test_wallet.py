@@ -12,7 +12,6 @@ from shared.messages import render
 from tests.api.client import Ask
 from tests.api.world import World
 from tests.browser.caller import Caller
-from tests.browser.gallery.walk import sign_in_with
 from tests.browser.visitor import Visitor
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
@@ -23,7 +22,7 @@ async def test_a_code_adds_once(visitor: Visitor, world: World) -> None:
     ada = await world.newcomer("ada")
     mine, theirs = (await world.make_codes()).codes
     await world.bob.browser.get(table.REDEEM, wallet.Redeemed, Ask(body={"code": theirs}))
-    await sign_in_with(visitor, ada.browser)
+    await visitor.sign_in_with(ada.browser)
     await visitor.open("/wallet")
     redeem, code = visitor.button("user:wallet.redeemDo"), visitor.field("user:wallet.code")
     none = theirs[:-5] + ("00000" if not theirs.endswith("00000") else "11111")
@@ -58,7 +57,7 @@ async def test_every_transfer_has_its_reason_and_can_be_saved(
     visitor: Visitor, caller: Caller, tmp_path: Path
 ) -> None:
     """The list, its filter, and the file have the same figures: those of the ledger."""
-    await sign_in_with(visitor, caller.person.browser)
+    await visitor.sign_in_with(caller.person.browser)
     await visitor.open("/wallet")
     ledger = (await caller.person.browser.get(table.TRANSFERS, wallet.Transfers)).items
     rows = visitor.page.get_by_role("table", name=visitor.words("user:wallet.transfers")).get_by_role("row")

@@ -18,6 +18,7 @@ from playwright.async_api import (
     expect,
 )
 
+from tests.api.client import COOKIE, Asker
 from tests.browser.words import LOCALES, Language, Words
 from tests.e2e.stack import RunningStack
 
@@ -56,6 +57,12 @@ class Visitor:
         """Open a page of the site by its address, as from a bookmark."""
         await self.page.goto(self.site.public_url + path)
         await self.settled()
+
+    async def sign_in_with(self, session: Asker) -> None:
+        """Have the session of somebody who has signed in, from the next page on."""
+        await self.context.add_cookies(
+            [{"name": COOKIE, "value": session.cookie, "url": self.site.public_url, "httpOnly": True}]
+        )
 
     async def open(self, path: str) -> None:
         """Open a page of the site and go on at once: for a test that waits for what it looks at."""

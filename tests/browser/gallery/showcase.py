@@ -9,7 +9,6 @@ from services.edge.api import table
 from tests.api.client import Ask
 from tests.api.world import channel_body
 from tests.browser.gallery.scenery import Scenery
-from tests.browser.gallery.walk import sign_in_with
 from tests.browser.visitor import HEIGHT, WIDE, Visitor
 
 FOLDER = Path(__file__).parent.parent.parent.parent / "docs" / "images"
@@ -33,7 +32,7 @@ async def make(browser: Browser, scenery: Scenery) -> list[Path]:
     page = await context.new_page()
     visitor = Visitor(scenery.world.stack, context, page, "en")
     try:
-        await sign_in_with(visitor, scenery.ada.browser)
+        await visitor.sign_in_with(scenery.ada.browser)
         await visitor.go("/dashboard?days=30")
         await visitor.button("common:notice.close").click()
         await page.mouse.move(0, HEIGHT - 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from playwright.async_api import Browser, TimeoutError
 
-from tests.api.client import COOKIE, Asker
+from tests.api.client import Asker
 from tests.browser.gallery.sheet import Picture
 from tests.browser.gallery.states import STATES, show
 from tests.browser.pages import NOT_FOUND, Access, Page, pages
@@ -56,7 +56,7 @@ async def take_all(
             try:
                 await speak(visitor, language)
                 if role.session is not None:
-                    await sign_in_with(visitor, role.session)
+                    await visitor.sign_in_with(role.session)
                 for page in role.pages:
                     if set(page.parameters) <= set(values):
                         picture = Picture(
@@ -87,7 +87,7 @@ async def take_states(
             try:
                 await speak(visitor, language)
                 if state.role in sessions:
-                    await sign_in_with(visitor, sessions[state.role])
+                    await visitor.sign_in_with(sessions[state.role])
                 await show(visitor, state, values)
                 await take(visitor, folder / picture.file, is_whole=state.is_whole)
                 taken.append(picture)
@@ -118,10 +118,3 @@ async def take(visitor: Visitor, file: Path, *, is_whole: bool) -> None:
 async def speak(visitor: Visitor, language: Language) -> None:
     """Let the browser have chosen a language, which goes before that of the person's account."""
     await visitor.context.add_init_script(f"localStorage.setItem('relay-language', '{language}')")
-
-
-async def sign_in_with(visitor: Visitor, session: Asker) -> None:
-    """Let a visitor have the session of somebody who has signed in."""
-    await visitor.context.add_cookies(
-        [{"name": COOKIE, "value": session.cookie, "url": visitor.site.public_url, "httpOnly": True}]
-    )
