@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections import Counter
+from contextlib import suppress
 
 import msgspec
 
@@ -38,51 +39,74 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON on one line."""
-        second = int(record.created)
-        if second != self._second:
-            self._second = second
-            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        event: dict[str, object] = {
-            "time": f"{self._second_text}.{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "service": self._service,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
+        event = self.begun(record.created, record.levelname.lower(), record.name, record.getMessage())
         for name, value in record.__dict__.items():
             if name not in _STANDARD:
                 event.setdefault(name, value)
         if record.exc_info and record.exc_info[1] is not None:
             event["exception"] = exception_text(record.exc_info[1])
-        try:
-            return _encode(event).decode()
-        except (ValueError, OverflowError, RecursionError):
-            # The standard library takes what a fault may bring along: half a surrogate, an integer of any size.
-            return json.dumps(event, ensure_ascii=False, default=str)
+        return _text(event)
+
+    def begun(self, moment: float, level: str, logger: str, message: str) -> dict[str, object]:
+        """Return what every line has."""
+        second = int(moment)
+        if second != self._second:
+            self._second = second
+            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return {
+            "time": f"{self._second_text}.{int((moment - second) * 1000):03d}Z",
+            "level": level,
+            "service": self._service,
+            "logger": logger,
+            "message": message,
+        }
 
 
 class CountingHandler(logging.StreamHandler):  # type: ignore[type-arg]  # typeshed's parameter does not exist at run time
     """Writes each record to standard error, and counts the lines by level."""
 
-    def __init__(self) -> None:
+    def __init__(self, service: str) -> None:
         super().__init__(sys.stderr)
         self.lines: Counter[str] = Counter()
+        self._json = JsonFormatter(service)
+        self.setFormatter(self._json)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
         self.lines[record.levelname.lower()] += 1
         super().emit(record)
 
+    def write(self, logger: str, message: str, fields: dict[str, object]) -> None:
+        """Write one line at the level info, without a record."""
+        self.lines["info"] += 1
+        begun = self._json.begun(time.time(), "info", logger, message)
+        text = _text(begun | fields | begun)  # a field replaces nothing
+        assert self.lock is not None
+        # As in `emit`, a log that cannot be written stops nobody.
+        with self.lock, suppress(OSError, ValueError):
+            self.stream.write(text + self.terminator)
+            self.flush()
+
 
 def configure(service: str, level: str) -> None:
     """Send every log record of this process to standard error as JSON, from `level` upwards."""
     # Nobody reads these, and a line costs less without them.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    handler = CountingHandler()
-    handler.setFormatter(JsonFormatter(service))
+    handler = CountingHandler(service)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+
+
+def event(logger: logging.Logger, message: str, fields: dict[str, object]) -> None:
+    """Log what `logger.info(message, extra=fields)` does, in a third of the time: for a line that every request has."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    handlers = logging.getLogger().handlers
+    if len(handlers) == 1 and isinstance(handlers[0], CountingHandler):
+        handlers[0].write(logger.name, message, fields)
+    else:
+        logger.info(message, extra=fields)
 
 
 def lines_by_level() -> dict[tuple[str, ...], float]:
@@ -110,6 +134,14 @@ def log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) 
     """Log what the event loop could not hand to anybody; its own handler would print the exception with all that it quotes."""
     error = context.get("exception")
     log.error("%s", context.get("message"), exc_info=error if isinstance(error, BaseException) else None)
+
+
+def _text(event: dict[str, object]) -> str:
+    try:
+        return _encode(event).decode()
+    except (ValueError, OverflowError, RecursionError):
+        # The standard library takes what a fault may bring along: half a surrogate, an integer of any size.
+        return json.dumps(event, ensure_ascii=False, default=str)
 
 
 def _cause(error: BaseException) -> BaseException | None:

@@ -122,6 +122,8 @@ class Health:
 
     def ejected(self, routes: Sequence[Route], now: float) -> frozenset[str]:
         """Return the ids of those of a model's channels that are ejected: at most half, those that are out the longest."""
+        if not self._channels:
+            return frozenset()
         out = {
             route.id: record.until
             for route in routes

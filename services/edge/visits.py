@@ -15,6 +15,7 @@ from shared.contracts.auth import Principal
 from shared.contracts.dispatcher import ChatCall
 from shared.errors import RelayError
 from shared.ids import uuid7
+from shared.log import event
 from shared.messages import MESSAGES
 from shared.metrics import OTHER, Metrics
 
@@ -92,8 +93,8 @@ class Visits:
             self._first_byte[visit.call.is_stream].observe(visit.first_byte_at - visit.started_at)
             if visit.outcome == "complete":
                 self._whole[visit.call.is_stream].observe(now - visit.started_at)
-        if self._has_log and log.isEnabledFor(logging.INFO):
-            log.info("request", extra=_line(visit, now))
+        if self._has_log:
+            event(log, "request", _line(visit, now))
         if tracing.is_on():
             tracing.note(_attributes(visit))
             if visit.outcome in ("broken", "cut") or visit.status >= 500:

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from shared.errors import InvalidRequest, NotFound
-from shared.log import JsonFormatter, configure, lines_by_level, log_loop_error
+from shared.log import JsonFormatter, configure, event, lines_by_level, log_loop_error
 
 
 def line(message: str, *arguments: object, **extra: object) -> dict[str, object]:
@@ -173,3 +173,33 @@ def test_configured_logging_writes_to_standard_error(capsys: pytest.CaptureFixtu
     (event,) = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
     assert counted == {("debug",): 0, ("info",): 0, ("warning",): 1, ("error",): 0, ("critical",): 0}
     assert (event["service"], event["message"]) == ("billing", "loud")
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning"])
+def test_a_line_without_a_record_is_the_same_line(level: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the same members in the same order, from the same level upwards, whatever is in it, and counted alike."""
+    root, logger = logging.getLogger(), logging.getLogger("edge.visits")
+    before = root.handlers[:], root.level
+    fields: dict[str, object] = {
+        "ms": 1.5,
+        "model": "\n中",
+        "price": Decimal("1.5"),
+        "service": "another",
+    }
+    try:
+        configure("edge", level)
+        logger.info("request", extra=fields)
+        event(logger, "request", fields)
+        counted = lines_by_level()
+        root.handlers.append(logging.NullHandler())
+        event(logger, "request", fields)
+    finally:
+        root.handlers[:], root.level = before[0], before[1]
+    lines = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
+    expected = 0 if level == "warning" else 3
+
+    assert counted["info",] == min(expected, 2)
+    assert [list(line.items())[1:] for line in lines] == [
+        list(line.items())[1:] for line in lines[:1]
+    ] * expected
+    assert all(line["service"] == "edge" for line in lines)
