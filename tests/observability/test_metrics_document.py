@@ -49,6 +49,7 @@ async def test_hostile_requests_make_no_series(relay: Whole) -> None:
     marks = [f"hostile{secrets.token_hex(6)}" for _ in range(HOSTILE)]
     keys = [mint() for _ in range(10)]
     await relay.ask()
+    await relay.until("billing", 'relay_billing_requests_total{rule="C1"}', 1)
     await hostile(relay, marks[0], keys[0])
     before = {service: len(relay.figures(service)) for service in relay.apps}
     for number, mark in enumerate(marks):
