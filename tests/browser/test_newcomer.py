@@ -82,7 +82,7 @@ async def _read_receipt(visitor: Visitor, world: World) -> None:
     row = page.get_by_role("row").filter(has_text="laptop")
     await row.get_by_role("button").click()
     receipt = page.get_by_role("dialog")
-    await receipt.get_by_text(visitor.words("user:callState.complete")).wait_for()
+    await receipt.get_by_text(visitor.words("user:callState.complete"), exact=True).wait_for()
     request_id = page.url.rpartition("/")[2]
     used = await world.database.fetchrow(
         "SELECT charged_nano_usd, input_tokens, output_tokens FROM billing.usage WHERE request_id = $1::text::uuid",
