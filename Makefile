@@ -15,10 +15,10 @@ run: $(VENV)/.run  ## Start Relay on http://127.0.0.1:8080 (RELAY_PORT chooses a
 	@exec $(BIN)/relay up
 
 test: $(VENV)/.dev  ## Run every check and test (about twelve minutes); BROWSER=no leaves out those in a browser
-	@$(BIN)/pytest -q -n 2 --dist loadgroup --browser $(or $(BROWSER),first)
+	@$(BIN)/pytest -q -n 2 --dist loadgroup --no-loadscope-reorder --browser $(or $(BROWSER),first)
 
 browser: $(VENV)/.dev  ## Walk every flow of the console in a real browser (about four minutes)
-	@$(BIN)/pytest -q -n 2 --dist loadgroup tests/browser
+	@$(BIN)/pytest -q -n 2 --dist loadgroup --no-loadscope-reorder tests/browser
 
 check: $(VENV)/.dev  ## Format, lint, types and import contracts only (about half a minute)
 	@$(BIN)/pytest -q tests/test_house.py

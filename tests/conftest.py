@@ -25,7 +25,8 @@ settings.load_profile("patient")
 MEMORY = Path("/dev/shm")  # pytest makes a folder of its own in it, for its user alone
 MEMORY_BYTES_MIN = 6 * 1024**3  # what a whole run has in it at a time, twice
 
-BROWSER_TESTS = Path(__file__).parent / "browser"
+TESTS = Path(__file__).parent
+BROWSER_TESTS = TESTS / "browser"
 # What everybody meets: the newcomer's path, and every page once. `make browser` walks every flow.
 FIRST_BROWSER_TESTS = {"test_accessibility.py", "test_chromium.py", "test_newcomer.py", "test_pages.py"}
 
@@ -65,6 +66,22 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         "first": is_test and collection_path.name not in FIRST_BROWSER_TESTS,
     }.get(chosen, False)
     return True if is_left_out else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of a file run in one process, unless they say where: what its fixtures start is started once."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS).as_posix()))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fail where groups are asked for and not seen, as by versions of pytest and pytest-xdist that do not fit together."""
+    if getattr(session.config.option, "loadgroup", False):
+        assert all("@" in item.nodeid for item in session.items), (
+            "pytest-xdist does not see the groups of tests"
+        )
 
 
 @pytest.fixture(scope="session")
