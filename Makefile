@@ -14,7 +14,7 @@ help:  ## Show this list
 run: $(VENV)/.run  ## Start Relay on http://127.0.0.1:8080 (RELAY_PORT chooses another port); Ctrl-C ends it
 	@exec $(BIN)/relay up
 
-test: $(VENV)/.dev  ## Run every check and test (about twelve minutes); BROWSER=no leaves out those in a browser
+test: $(VENV)/.dev  ## Run every check and test (about nine minutes); BROWSER=no leaves out those in a browser
 	@$(BIN)/pytest -q -n 2 --dist loadgroup --no-loadscope-reorder --browser $(or $(BROWSER),first)
 
 browser: $(VENV)/.dev  ## Walk every flow of the console in a real browser (about four minutes)
