@@ -46,6 +46,11 @@ def usd_per_million_from_pico(price_pico_usd: int) -> str:
     return _text(_EXACT.scaleb(Decimal(price_pico_usd), -6))
 
 
+def multiplied(price_usd: str, multiplier_ppm: int) -> str:
+    """Return a price in USD times `multiplier_ppm` millionths, exactly."""
+    return _text(_EXACT.multiply(Decimal(price_usd), _EXACT.scaleb(Decimal(multiplier_ppm), -6)))
+
+
 def _exact(text: str, scale: int, largest: int) -> int:
     try:
         value = Decimal(text)

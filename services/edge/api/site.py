@@ -15,10 +15,11 @@ from shared.bus import Bus
 from shared.contracts import accounts, billing, dispatcher, site
 from shared.contracts.call import Empty
 from shared.errors import InvalidRequest
-from shared.money import nano_from_usd, usd_from_nano, usd_per_million_from_pico
+from shared.money import multiplied, nano_from_usd, usd_from_nano, usd_per_million_from_pico
 
 DAY_SECONDS = 86_400.0
 INVITATION_DAYS_MAX = 365
+MILLION = 1_000_000
 
 
 async def get_site(context: Context, ask: Nothing, query: Nothing) -> shapes.Site:
@@ -40,15 +41,22 @@ async def get_site(context: Context, ask: Nothing, query: Nothing) -> shapes.Sit
 
 
 async def models(context: Context, ask: Nothing, query: Nothing) -> shapes.Models:
-    """Return every model that a channel offers and that has a price, by name; for a person those that their group may call."""
+    """Return every model that a channel offers and that has a price, by name.
+
+    A person sees those that their group may call, at the price that it pays.
+    """
     known = await _MODELS.get(context.bus)
     if not context.is_signed_in:
         return known
     question = accounts.GetLimits(account_id=context.person.account_id)
-    allowed = (await context.bus.call(accounts.GET_LIMITS, question)).allowed_models
-    if not allowed:
-        return known
-    return msgspec.structs.replace(known, items=tuple(each for each in known.items if each.id in allowed))
+    account = await context.bus.call(accounts.GET_LIMITS, question)
+    return shapes.Models(
+        items=tuple(
+            _at_price_of(account.multiplier_ppm, each)
+            for each in known.items
+            if not account.allowed_models or each.id in account.allowed_models
+        )
+    )
 
 
 async def outbox(context: Context, ask: Nothing, query: Nothing) -> shapes.Outbox:
@@ -153,6 +161,22 @@ def _model(price: billing.Price) -> shapes.Model:
         max_output_tokens=price.max_output_tokens,
         capabilities=price.capabilities,
     )
+
+
+def _at_price_of(multiplier_ppm: int, model: shapes.Model) -> shapes.Model:
+    if multiplier_ppm == MILLION:
+        return model
+    figures = tuple(
+        shapes.Figures(
+            above_input_tokens=each.above_input_tokens,
+            input=multiplied(each.input, multiplier_ppm),
+            output=multiplied(each.output, multiplier_ppm),
+            cache_read=multiplied(each.cache_read, multiplier_ppm),
+            cache_write=multiplied(each.cache_write, multiplier_ppm),
+        )
+        for each in model.figures
+    )
+    return msgspec.structs.replace(model, figures=figures)
 
 
 def _figures(price: billing.Price | billing.PriceTier, above_input_tokens: int) -> shapes.Figures:

@@ -113,8 +113,8 @@ async def test_the_models_are_those_that_can_be_called(browser: Browser, running
     assert not {unpriced, unserved} & set(items)
 
 
-async def test_a_person_is_shown_what_their_group_may_call(op: Operator) -> None:
-    """And nothing that would be refused."""
+async def test_a_person_is_shown_what_their_group_may_call_and_pays(op: Operator) -> None:
+    """And nothing that would be refused, or cost something else."""
     mine, other = (f"{kind}-{uuid7().hex}" for kind in ("mine", "other"))
     async with Bus(settings_of(op.running, OPERATOR), party=OPERATOR) as bus:
         channel = dispatcher.CreateChannel(
@@ -131,13 +131,17 @@ async def test_a_person_is_shown_what_their_group_may_call(op: Operator) -> None
             break
         await asyncio.sleep(0.1)
 
-    group = shapes.Group(name=f"few {uuid7().hex}", allowed_models=(mine, "gone"))
+    group = shapes.Group(name=f"few {uuid7().hex}", allowed_models=(mine, "gone"), price_multiplier="1.2345")
     await op.do(table.PUT_GROUP, group)
     await op.do(
         table.SET_ACCOUNT_GROUP, shapes.SetGroup(group_name=group.name), account_id=op.user.account_id
     )
 
-    assert [each.id for each in (await op.do(table.MODELS)).items] == [mine]
+    (shown,) = (await op.do(table.MODELS)).items
+    assert shown.id == mine
+    assert [(each.above_input_tokens, each.input, each.cache_read) for each in shown.figures] == [
+        (0, "1.2345", "0.12345"), (1000, "2.469", "0.2469"),
+    ]  # fmt: skip
 
 
 def price(model: str) -> billing.SetPrice:
