@@ -78,8 +78,7 @@ async def test_a_forgotten_password_is_replaced_by_the_link_of_a_message(
     await _sign_in(visitor, ada.email, password)
     await visitor.heading("user:start.title").wait_for()
 
-    await visitor.open(link.removeprefix(visitor.site.public_url))
-    await visitor.page.reload()
+    await visitor.follow(link)
     await visitor.field("account:newPassword").fill(new_password())
     await visitor.button("account:reset.do").click()
     await visitor.page.get_by_role("alert").wait_for()
@@ -150,8 +149,7 @@ async def test_an_invited_person_joins_by_somebody_elses_sign_in(
         await expect(visitor.page.get_by_role("alert")).to_have_text(needed)
 
         invited = await world.operator.browser.get(table.INVITE, operator.Invited, Ask(body={}))
-        await visitor.page.goto(invited.url)
-        await visitor.page.reload()
+        await visitor.follow(invited.url)
         await _agree(visitor, issuer, email)
         await visitor.heading("user:start.title").wait_for()
     _forgive_the_issuer(visitor)

@@ -65,8 +65,7 @@ async def test_an_invitation_lets_one_person_sign_up(visitor: Visitor, world: Wo
         await visitor.open("/sign-up")
         await visitor.text("account:signUp.needsInvitation").wait_for()
 
-        await visitor.page.goto(invited.url)
-        await visitor.page.reload()
+        await visitor.follow(invited.url)
         await visitor.field("account:email").fill(email)
         await visitor.field("account:password").fill(new_password())
         await visitor.button("account:signUp.do").click()

@@ -68,6 +68,11 @@ class Visitor:
         """Open a page of the site and go on at once: for a test that waits for what it looks at."""
         await self.page.goto(self.site.public_url + path, wait_until="commit")
 
+    async def follow(self, link: str) -> None:
+        """Open a link that came by mail: as a page anew, also where another `#` of the same page is shown."""
+        await self.page.goto("about:blank")
+        await self.page.goto(link)
+
     async def settled(self) -> None:
         """Return once the page has all it asked for and shows no sign of loading."""
         await self.page.wait_for_load_state("networkidle")
