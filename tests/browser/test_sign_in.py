@@ -178,6 +178,7 @@ async def test_an_issuer_that_says_no_is_told(visitor: Visitor, issuer: str) -> 
         ("/\\elsewhere.example", "/dashboard"),
         ("/\telsewhere.example", "/dashboard"),
         ("https://elsewhere.example", "/dashboard"),
+        ("/" + "a" * 5_000, "/dashboard"),  # it stands in a cookie on the way
     ],
 )
 async def test_the_way_back_leads_to_this_site_alone(

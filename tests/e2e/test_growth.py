@@ -41,8 +41,6 @@ async def test_1000_parallel_streams_on_a_small_wallet_end_explained(
     )
 
     ended = Counter(_how_it_ended(answer) for answer in answers)
-    # A machine that others use can be too slow to answer a thousand questions in the two seconds that each has.
-    assert ended.pop("service_unavailable", 0) < STREAMS / 2
     assert ended.keys() <= {"complete", "balance_held", "insufficient_balance", "request_too_expensive"}, (
         ended
     )

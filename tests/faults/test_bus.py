@@ -140,4 +140,5 @@ async def test_f28_an_edge_that_is_cut_off_as_too_slow_comes_back(strict_server:
             stage.caller.send(edge=each)
 
     evidence = await stage.audit(Allowance(may_be_free=True))
+    assert "the bus connection edge-control is back" not in edge.log
     assert {story(one) for one in evidence[FEW_STREAMS:]} == {COMPLETE}
