@@ -77,6 +77,7 @@ class Prices:
         self.bus = bus
         self.models = models
         self.group_models: tuple[str, ...] = ()
+        self.refuses_limits: RelayError | None = None
         self.asked = 0
         self.may_answer = asyncio.Event()
         self.may_answer.set()
@@ -88,6 +89,8 @@ class Prices:
         await self.bus.control.flush()
 
     async def _get_limits(self, ask: accounts.GetLimits) -> accounts.LimitsInForce:
+        if self.refuses_limits is not None:
+            raise self.refuses_limits
         return msgspec.structs.replace(in_force(accounts.Limits()), allowed_models=self.group_models)
 
     async def _list(self, ask: billing.ListPrices) -> billing.Prices:

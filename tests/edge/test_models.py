@@ -83,6 +83,24 @@ async def test_a_key_sees_what_the_group_of_its_account_may_use(
             assert (await client.get("/v1/models/a")).status_code == 404
 
 
+async def test_a_key_whose_group_is_not_known_sees_no_list(
+    around: Around, upstreams: World, settings: EdgeSettings
+) -> None:
+    """Rather an error that may pass than a list that is too long; who shows no key is not concerned."""
+    around.prices.models = ("a",)
+    around.prices.refuses_limits = Unavailable("service_unavailable", retry_after_seconds=1, part="billing")
+    await upstreams.channel("https://x.example/v1", models={"a": "x"})
+    key = around.auth.key()
+    async with edge_of(around, settings) as edge:
+        assert await listed(edge, key=mint()) == ["a"]
+        async with edge.client(key) as client:
+            answer = await client.get("/v1/models")
+        around.prices.refuses_limits = None
+        assert await listed(edge, key=key) == ["a"]
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "service_unavailable")
+
+
 async def test_the_list_is_remembered_until_something_changes(around: Around, upstreams: World) -> None:
     """A channel or a price that changes is seen the next time."""
     around.prices.models = ("a",)

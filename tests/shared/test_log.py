@@ -1,6 +1,7 @@
 """Log lines: each one JSON object on one line, whatever it is told."""
 
 import asyncio
+import io
 import json
 import logging
 import sys
@@ -9,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from shared.errors import InvalidRequest, NotFound
-from shared.log import JsonFormatter, configure, event, lines_by_level, log_loop_error
+from shared.log import CountingHandler, JsonFormatter, configure, event, lines_by_level, log_loop_error
 
 
 def line(message: str, *arguments: object, **extra: object) -> dict[str, object]:
@@ -203,3 +204,22 @@ def test_a_line_without_a_record_is_the_same_line(level: str, capsys: pytest.Cap
         list(line.items())[1:] for line in lines[:1]
     ] * expected
     assert all(line["service"] == "edge" for line in lines)
+
+
+def test_a_log_that_cannot_be_written_stops_nobody() -> None:
+    """Standard error is closed, or nobody reads it any more: the request that has a line goes on."""
+    root, logger = logging.getLogger(), logging.getLogger("edge.visits")
+    before = root.handlers[:], root.level
+    closed = io.StringIO()
+    closed.close()
+    try:
+        configure("edge", "info")
+        handler = root.handlers[0]
+        assert isinstance(handler, CountingHandler)
+        handler.stream = closed
+        event(logger, "request", {"ms": 1.5})
+        counted = lines_by_level()
+    finally:
+        root.handlers[:], root.level = before[0], before[1]
+
+    assert counted["info",] == 1
